@@ -1,2 +1,56 @@
-//! Automation.
-fn main() {}
+//! `cargo xtask <job>`: everything about Ringway that is automated.
+//!
+//! A job is a module with `run`: [`layers`] guards the floors of the house. Below it stand the two
+//! things every job uses: the [`workspace`] as cargo describes it, and a [`failure`].
+//!
+//! A person and CI call the same jobs; nothing is automated anywhere else.
+
+#![forbid(unsafe_code)]
+
+mod failure;
+mod layers;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Result;
+use crate::workspace::Workspace;
+
+/// Ringway's automation. Run a job from anywhere inside the checkout.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    job: Job,
+}
+
+#[derive(Subcommand)]
+enum Job {
+    /// Check the rules of the house: who depends on whom, what lies in the root directory, and
+    /// where sources may say `unsafe`
+    ///
+    /// The rules are the table in tools/xtask/src/layers/house.rs; docs/ARCHITECTURE.md explains
+    /// them. `cargo test --workspace` runs the same check.
+    Layers,
+}
+
+impl Job {
+    fn run(&self) -> Result<()> {
+        let workspace = Workspace::load()?;
+        match self {
+            Self::Layers => layers::run(&workspace),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().job.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The checkout, as cargo describes it.
+
+use std::path::Path;
+
+use cargo_metadata::{Metadata, MetadataCommand, Package};
+
+use crate::failure::Result;
+
+/// The workspace around the current directory.
+pub struct Workspace {
+    metadata: Metadata,
+}
+
+impl Workspace {
+    /// Asks cargo. Needs neither a network nor a lock file: dependencies are not resolved.
+    ///
+    /// # Errors
+    /// When the current directory is in no workspace, or a manifest is broken.
+    pub fn load() -> Result<Self> {
+        let metadata = MetadataCommand::new().no_deps().exec()?;
+        Ok(Self { metadata })
+    }
+
+    /// The directory of the root manifest.
+    pub fn root(&self) -> &Path {
+        self.metadata.workspace_root.as_std_path()
+    }
+
+    /// All members.
+    pub fn members(&self) -> &[Package] {
+        &self.metadata.packages
+    }
+}
+
+/// The directory of a package.
+pub fn dir_of(package: &Package) -> &Path {
+    let manifest = package.manifest_path.as_std_path();
+    manifest.parent().unwrap_or(manifest)
+}
