@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use crate::layers::Finding;
 
@@ -11,15 +12,51 @@ pub type Result<T> = std::result::Result<T, Failure>;
 /// Why a job failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
+    /// A program could not be started at all.
+    #[error("cannot start `{line}`: {source}")]
+    Start { line: String, source: io::Error },
+    /// A program ran and reported failure.
+    #[error("`{line}` failed: {status}")]
+    Command { line: String, status: ExitStatus },
     /// The operating system refused a file.
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
     /// Cargo could not describe the workspace.
     #[error("{0}")]
     Metadata(#[from] cargo_metadata::Error),
+    /// A build succeeded without the executable that was asked for.
+    #[error("`{line}` built no executable named `{name}`")]
+    NoExecutable { line: String, name: String },
     /// The house rules are broken.
     #[error("{} against the rules of the house (docs/ARCHITECTURE.md):{}", count(.0.len(), "finding"), list(.0))]
     Layers(Vec<Finding>),
+    /// No package source of this machine has the kernel.
+    #[error(
+        "no linux-image-{series}.*-cloud-amd64 package is known here, not even after `apt-get update`. {hint}"
+    )]
+    NoKernel {
+        series: &'static str,
+        hint: &'static str,
+    },
+    /// The package of a kernel holds no kernel.
+    #[error("{package} holds no boot/vmlinuz-*")]
+    NoImage { package: String },
+    /// The guest neither finished nor gave up in time.
+    #[error("the guest was stopped after {seconds} s (--timeout); see its console above")]
+    GuestTimeout { seconds: u64 },
+    /// The guest switched itself off before it had told the status of a command.
+    #[error(
+        "the guest ended without a status for `{line}`: it panicked or was killed, see its console above"
+    )]
+    GuestSilent { line: String },
+    /// A command inside the guest failed.
+    #[error("in the guest, `{line}` ended with status {status}")]
+    Guest { line: String, status: u8 },
+    /// A command of the guest did not prove that the bytes arrived intact.
+    #[error(
+        "in the guest, `{line}` printed no JSON document with \"digest_ok\": true, but: {output}"
+    )]
+    Digest { line: String, output: String },
 }
 
 impl Failure {
@@ -27,6 +64,15 @@ impl Failure {
     pub fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         |source| Self::File { path, source }
+    }
+
+    /// What `cargo xtask` exits with: the guest's own status where there is one, so that the
+    /// command's fixed exit codes survive the virtual machine around it.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Guest { status, .. } => *status,
+            _ => 1,
+        }
     }
 }
 

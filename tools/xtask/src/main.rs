@@ -1,13 +1,18 @@
 //! `cargo xtask <job>`: everything about Ringway that is automated.
 //!
-//! A job is a module with `run`: [`layers`] guards the floors of the house. Below it stand the two
-//! things every job uses: the [`workspace`] as cargo describes it, and a [`failure`].
+//! A job is a module with `Options` and `run`: [`layers`] guards the floors of the house,
+//! [`floor`] boots the oldest supported kernel. Below them stand the three things every job uses: the [`workspace`] as cargo describes it, an [`invocation`] (a
+//! command that can show itself the way a person would type it), and a [`failure`].
 //!
 //! A person and CI call the same jobs; nothing is automated anywhere else.
 
 #![forbid(unsafe_code)]
 
+mod apt;
+mod artifact;
 mod failure;
+mod floor;
+mod invocation;
 mod layers;
 mod workspace;
 
@@ -26,6 +31,7 @@ struct Cli {
     job: Job,
 }
 
+/// The help of a job with options stands on its `Options`.
 #[derive(Subcommand)]
 enum Job {
     /// Check the rules of the house: who depends on whom, what lies in the root directory, and
@@ -34,6 +40,7 @@ enum Job {
     /// The rules are the table in tools/xtask/src/layers/house.rs; docs/ARCHITECTURE.md explains
     /// them. `cargo test --workspace` runs the same check.
     Layers,
+    Floor(floor::Options),
 }
 
 impl Job {
@@ -41,6 +48,7 @@ impl Job {
         let workspace = Workspace::load()?;
         match self {
             Self::Layers => layers::run(&workspace),
+            Self::Floor(options) => floor::run(&workspace, options),
         }
     }
 }
@@ -50,7 +58,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {failure}");
-            ExitCode::FAILURE
+            ExitCode::from(failure.exit_code())
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The checkout, as cargo describes it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 
@@ -24,6 +24,11 @@ impl Workspace {
     /// The directory of the root manifest.
     pub fn root(&self) -> &Path {
         self.metadata.workspace_root.as_std_path()
+    }
+
+    /// A directory of ours in the build directory, for what is expensive to get again.
+    pub fn cache_dir(&self, name: &str) -> PathBuf {
+        self.metadata.target_directory.as_std_path().join(name)
     }
 
     /// All members.

@@ -1,0 +1,61 @@
+//! Builds something with cargo and finds out where the executables are.
+
+use std::io::BufReader;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use cargo_metadata::{Artifact, Message};
+
+use crate::failure::{Failure, Result};
+use crate::invocation::Invocation;
+
+/// An executable that cargo built.
+#[derive(Debug)]
+pub struct Executable {
+    /// The target's name: of a program, a library's unit tests or an integration test.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether it is a test harness; otherwise it is a program.
+    pub is_test: bool,
+}
+
+/// Runs a building `cargo` command and returns the executables it made, or found up to date.
+pub fn executables(build: &Invocation) -> Result<Vec<Executable>> {
+    let build = build
+        .clone()
+        .args(["--message-format=json-render-diagnostics"]);
+    let mut child = build.start(Stdio::piped())?;
+    let mut found = Vec::new();
+    if let Some(messages) = child.stdout.take() {
+        for message in Message::parse_stream(BufReader::new(messages)) {
+            if let Message::CompilerArtifact(artifact) = message.map_err(|e| build.broken(e))? {
+                found.extend(executable(artifact));
+            }
+        }
+    }
+    build.finish(child)?;
+    Ok(found)
+}
+
+/// Builds one program and returns its path.
+pub fn program(build: &Invocation, name: &str) -> Result<PathBuf> {
+    let built = executables(build)?;
+    let program = built
+        .into_iter()
+        .find(|executable| executable.name == name && !executable.is_test);
+    program
+        .map(|executable| executable.path)
+        .ok_or_else(|| Failure::NoExecutable {
+            line: build.to_string(),
+            name: name.to_owned(),
+        })
+}
+
+fn executable(artifact: Artifact) -> Option<Executable> {
+    Some(Executable {
+        name: artifact.target.name,
+        path: artifact.executable?.into_std_path_buf(),
+        is_test: artifact.profile.test,
+    })
+}

@@ -1,0 +1,91 @@
+//! QEMU around the guest.
+
+use std::fs;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::failure::{Failure, Result};
+use crate::invocation::{self, Invocation};
+
+/// A machine that boots once and switches itself off.
+pub struct Machine<'a> {
+    /// The kernel image.
+    pub kernel: &'a Path,
+    /// The guest's file system.
+    pub initramfs: PathBuf,
+    /// When to pull the plug.
+    pub timeout: Duration,
+}
+
+/// The guest has its program, its libraries and the demonstration's 64 MiB twice in memory.
+const MEMORY_MIB: &str = "1024";
+
+/// Kernel command line. A panic ends the machine at once, and since QEMU does not reboot, the job
+/// too. Speculation defences only slow an emulated processor down.
+const KERNEL_ARGS: &str = "console=ttyS0 quiet panic=-1 mitigations=off";
+
+/// How often to look whether the guest has ended.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+impl Machine<'_> {
+    /// Runs the guest to its end, shows its console, and returns what it wrote for us.
+    pub fn run(&self) -> Result<String> {
+        let scratch = tempfile::tempdir().map_err(Failure::file(&std::env::temp_dir()))?;
+        let results = scratch.path().join("results");
+        let qemu = self.qemu(&results);
+        let mut child = qemu.start(Stdio::piped())?;
+        let console = child.stdout.take();
+        let printer = thread::spawn(move || {
+            let print = |line: &str| println!("| {}", printable(line));
+            console.map(|pipe| invocation::read_lines(BufReader::new(pipe), print))
+        });
+        let in_time = wait(&mut child, self.timeout).map_err(|source| qemu.broken(source))?;
+        // The console has ended with QEMU; what a reader of it may have met is of no interest.
+        let _ = printer.join();
+        if !in_time {
+            let seconds = self.timeout.as_secs();
+            return Err(Failure::GuestTimeout { seconds });
+        }
+        qemu.finish(child)?;
+        let output = fs::read(&results).map_err(Failure::file(&results))?;
+        Ok(String::from_utf8_lossy(&output).into_owned())
+    }
+
+    fn qemu(&self, results: &Path) -> Invocation {
+        Invocation::new("qemu-system-x86_64")
+            .args(["-nodefaults", "-no-user-config", "-no-reboot"])
+            .args(["-display", "none"])
+            .args(["-accel", "tcg,thread=multi", "-smp", "2", "-m", MEMORY_MIB])
+            // Every instruction QEMU can emulate, but four levels of page tables: five are slower.
+            .args(["-cpu", "max,la57=off"])
+            .args(["-append", KERNEL_ARGS])
+            .args([Path::new("-kernel"), self.kernel])
+            .args([Path::new("-initrd"), &self.initramfs])
+            .args(["-serial", "stdio", "-serial"])
+            .args([format!("file:{}", results.display())])
+    }
+}
+
+/// Waits for the end, at most this long; then ends it. Whether it ended by itself.
+fn wait(child: &mut Child, timeout: Duration) -> std::io::Result<bool> {
+    let start = Instant::now();
+    while child.try_wait()?.is_none() {
+        if start.elapsed() > timeout {
+            child.kill()?;
+            child.wait()?;
+            return Ok(false);
+        }
+        thread::sleep(POLL_INTERVAL);
+    }
+    Ok(true)
+}
+
+/// Without the terminal commands that firmware likes to send.
+fn printable(line: &str) -> String {
+    line.chars()
+        .filter(|&c| c == '\t' || !c.is_control())
+        .collect()
+}
