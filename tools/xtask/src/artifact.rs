@@ -16,6 +16,8 @@ pub struct Executable {
     pub name: String,
     /// Where it is.
     pub path: PathBuf,
+    /// The directory of its package, where cargo runs tests.
+    pub package_dir: PathBuf,
     /// Whether it is a test harness; otherwise it is a program.
     pub is_test: bool,
 }
@@ -53,9 +55,12 @@ pub fn program(build: &Invocation, name: &str) -> Result<PathBuf> {
 }
 
 fn executable(artifact: Artifact) -> Option<Executable> {
+    let manifest = artifact.manifest_path.as_std_path();
+    let package_dir = manifest.parent().unwrap_or(manifest).to_owned();
     Some(Executable {
         name: artifact.target.name,
         path: artifact.executable?.into_std_path_buf(),
+        package_dir,
         is_test: artifact.profile.test,
     })
 }

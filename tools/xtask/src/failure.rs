@@ -30,6 +30,21 @@ pub enum Failure {
     /// The house rules are broken.
     #[error("{} against the rules of the house (docs/ARCHITECTURE.md):{}", count(.0.len(), "finding"), list(.0))]
     Layers(Vec<Finding>),
+    /// Tests did not run where all of them must.
+    #[error("{} skipped or ignored; on this machine none may be:{}", count(.0.len(), "test"), list(.0))]
+    Skipped(Vec<String>),
+    /// The ordinary user can reach the tests in no way.
+    #[error("uid {uid} can read neither {} nor what was built there, not even with CAP_DAC_READ_SEARCH", path.display())]
+    Unreachable { uid: u32, path: PathBuf },
+    /// A step of `ci` failed.
+    #[error(
+        "step `{step}`: {source}\n\nrepeat the command:  {repeat}\nrepeat the step:     cargo xtask ci --only {step}"
+    )]
+    Step {
+        step: String,
+        repeat: String,
+        source: Box<Failure>,
+    },
     /// No package source of this machine has the kernel.
     #[error(
         "no linux-image-{series}.*-cloud-amd64 package is known here, not even after `apt-get update`. {hint}"
@@ -71,7 +86,16 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Guest { status, .. } => *status,
+            Self::Step { source, .. } => source.exit_code(),
             _ => 1,
+        }
+    }
+
+    /// The command line that shows this failure again, if one command does.
+    pub fn command_line(&self) -> Option<&str> {
+        match self {
+            Self::Start { line, .. } | Self::Command { line, .. } => Some(line),
+            _ => None,
         }
     }
 }

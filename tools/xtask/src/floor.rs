@@ -55,6 +55,17 @@ const TIMEOUT_S: u64 = 600;
 /// What the host must have; `dpkg-deb` and `ldd` belong to every Debian.
 const PACKAGES: [&str; 3] = ["qemu-system-x86", "busybox-static", "cpio"];
 
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            kernel: Series::V6_1,
+            timeout: TIMEOUT_S,
+            binary: None,
+            args: Vec::new(),
+        }
+    }
+}
+
 /// Something to run in the guest, and what its output must show.
 struct Task {
     args: Vec<String>,

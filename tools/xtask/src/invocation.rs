@@ -17,6 +17,7 @@ pub struct Invocation {
     program: OsString,
     args: Vec<OsString>,
     env: Vec<(&'static str, OsString)>,
+    scratch_env: Vec<(String, OsString)>,
     dir: Option<PathBuf>,
 }
 
@@ -27,6 +28,7 @@ impl Invocation {
             program: program.into(),
             args: Vec::new(),
             env: Vec::new(),
+            scratch_env: Vec::new(),
             dir: None,
         }
     }
@@ -52,6 +54,13 @@ impl Invocation {
         self
     }
 
+    /// Sets a variable that points at something of this run only (a scratch directory): it would
+    /// be wrong in a repeated command, so it is not shown.
+    pub fn scratch_env(mut self, name: impl Into<String>, value: impl Into<OsString>) -> Self {
+        self.scratch_env.push((name.into(), value.into()));
+        self
+    }
+
     /// Sets the working directory.
     pub fn dir(mut self, dir: &Path) -> Self {
         self.dir = Some(dir.to_owned());
@@ -62,6 +71,14 @@ impl Invocation {
     pub fn stream(&self) -> Result<()> {
         let child = self.start(Stdio::inherit())?;
         self.finish(child)
+    }
+
+    /// Runs it, shows its standard output line by line, and hands each line to `on_line`.
+    pub fn stream_lines(&self, mut on_line: impl FnMut(&str)) -> Result<()> {
+        self.each_line(|line| {
+            println!("{line}");
+            on_line(line);
+        })
     }
 
     /// Runs it and returns its standard output; its standard error is shown.
@@ -139,6 +156,7 @@ impl Invocation {
         let mut command = Command::new(&self.program);
         command.args(&self.args).stdin(Stdio::null());
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.envs(self.scratch_env.iter().map(|(name, value)| (name, value)));
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
         }
@@ -191,12 +209,22 @@ mod tests {
         let shown = Invocation::new("cargo")
             .args(["doc", "--config", "it's one word"])
             .env("RUSTDOCFLAGS", "-D warnings")
+            .scratch_env("TMPDIR", "/gone/tomorrow")
             .dir(Path::new("a dir"))
             .to_string();
         assert_eq!(
             shown,
             r"cd 'a dir' && RUSTDOCFLAGS='-D warnings' cargo doc --config 'it'\''s one word'"
         );
+    }
+
+    #[test]
+    fn a_failing_command_names_its_line() {
+        let failure = Invocation::new("sh")
+            .args(["-c", "exit 3"])
+            .stream()
+            .expect_err("exit 3 is a failure");
+        assert_eq!(failure.command_line(), Some("sh -c 'exit 3'"));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `cargo xtask <job>`: everything about Ringway that is automated.
 //!
-//! A job is a module with `Options` and `run`: [`layers`] guards the floors of the house,
-//! [`floor`] boots the oldest supported kernel. Below them stand the three things every job uses: the [`workspace`] as cargo describes it, an [`invocation`] (a
+//! A job is a module with `Options` and `run`: [`layers`] guards the floors of the house, [`ci`] is
+//! what continuous integration calls, [`floor`] boots the oldest supported kernel. Below them stand
+//! the three things every job uses: the [`workspace`] as cargo describes it, an [`invocation`] (a
 //! command that can show itself the way a person would type it), and a [`failure`].
 //!
 //! A person and CI call the same jobs; nothing is automated anywhere else.
@@ -10,6 +11,7 @@
 
 mod apt;
 mod artifact;
+mod ci;
 mod failure;
 mod floor;
 mod invocation;
@@ -40,6 +42,7 @@ enum Job {
     /// The rules are the table in tools/xtask/src/layers/house.rs; docs/ARCHITECTURE.md explains
     /// them. `cargo test --workspace` runs the same check.
     Layers,
+    Ci(ci::Options),
     Floor(floor::Options),
 }
 
@@ -48,6 +51,7 @@ impl Job {
         let workspace = Workspace::load()?;
         match self {
             Self::Layers => layers::run(&workspace),
+            Self::Ci(options) => ci::run(&workspace, options),
             Self::Floor(options) => floor::run(&workspace, options),
         }
     }

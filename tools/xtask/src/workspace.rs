@@ -35,6 +35,15 @@ impl Workspace {
     pub fn members(&self) -> &[Package] {
         &self.metadata.packages
     }
+
+    /// The directories of these members.
+    pub fn dirs_of(&self, packages: &[&str]) -> Vec<&Path> {
+        let members = self.members().iter();
+        members
+            .filter(|member| packages.contains(&member.name.as_str()))
+            .map(dir_of)
+            .collect()
+    }
 }
 
 /// The directory of a package.
