@@ -1,0 +1,323 @@
+//! Listening, dialling and accepting.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use ringway_io::{Address, Descriptor, Errno, ListenOptions, Op, OpId, SocketOption};
+
+use crate::connection::{Connection, End};
+use crate::events::Event;
+use crate::object::{Listener, Object, number};
+use crate::ring::{Answer, Stage};
+use crate::state::State;
+use crate::{HostId, KernelId};
+
+/// A dial that is not answered is sent again after this, ns (tcp(7), the first `SYN` repeat).
+const DIAL_REPEAT_NS: u64 = 1_000_000_000;
+/// Already connected (errno(3)).
+const EISCONN: Errno = Errno(106);
+/// No way to that host (errno(3)).
+const EHOSTUNREACH: Errno = Errno(113);
+/// The address is not one of ours (errno(3)).
+const EADDRNOTAVAIL: Errno = Errno(99);
+
+impl State {
+    pub(crate) fn listen(
+        &mut self,
+        kernel: KernelId,
+        address: &Address,
+        options: ListenOptions,
+    ) -> Result<Descriptor, Errno> {
+        let host = self.rings[kernel.0].host;
+        let address = self.bindable(host, address, options)?;
+        let listener = Object::Listener(Listener {
+            host,
+            address: address.clone(),
+            backlog: options.backlog.max(1) as usize,
+            reuse_port: options.reuse_port,
+            pending: VecDeque::new(),
+            options: Vec::new(),
+        });
+        let descriptor = self.open_object(kernel, listener)?;
+        let object = number(&descriptor)?;
+        let host = &mut self.hosts[host.0];
+        match address {
+            Address::Tcp(address) => host.tcp.entry(address).or_default().push(object),
+            Address::Unix(path) => {
+                host.stale.remove(&path);
+                host.unix.insert(path, object);
+            }
+        }
+        Ok(descriptor)
+    }
+
+    /// The address with its port filled in, if it can be listened on.
+    fn bindable(
+        &mut self,
+        host: HostId,
+        address: &Address,
+        options: ListenOptions,
+    ) -> Result<Address, Errno> {
+        let wanted = match address {
+            Address::Unix(path) => {
+                let taken = self.hosts[host.0].unix.contains_key(path);
+                return if taken {
+                    Err(Errno::EADDRINUSE)
+                } else {
+                    Ok(address.clone())
+                };
+            }
+            Address::Tcp(wanted) => *wanted,
+        };
+        let here = &mut self.hosts[host.0];
+        let ip = wanted.ip();
+        if !ip.is_unspecified() && !ip.is_loopback() && !here.addresses.contains(&ip) {
+            return Err(EADDRNOTAVAIL);
+        }
+        if wanted.port() == 0 {
+            return Ok(Address::Tcp(SocketAddr::new(ip, here.free_port())));
+        }
+        let listeners = here.tcp.get(&wanted).cloned().unwrap_or_default();
+        let shared = |&object: &u64| matches!(self.object(object), Ok(Object::Listener(listener)) if listener.reuse_port);
+        if listeners.is_empty() || (options.reuse_port && listeners.iter().all(shared)) {
+            Ok(Address::Tcp(wanted))
+        } else {
+            Err(Errno::EADDRINUSE)
+        }
+    }
+
+    /// The next connection that waits to be accepted.
+    pub(crate) fn next_pending(&mut self, listener: &Descriptor) -> Result<Option<u64>, Errno> {
+        let object = number(listener)?;
+        let entry = self.objects.get_mut(&object).ok_or(Errno::EBADF)?;
+        match &mut entry.object {
+            Object::Listener(listener) => Ok(listener.pending.pop_front()),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// Gives a connection's second end its descriptor.
+    pub(crate) fn accept(
+        &mut self,
+        kernel: KernelId,
+        connection: u64,
+    ) -> Result<Descriptor, Errno> {
+        let socket = Object::Socket { connection, end: 1 };
+        let opened = self.open_object(kernel, socket);
+        let Ok(descriptor) = &opened else {
+            self.abort_end(connection, 1);
+            return opened;
+        };
+        let object = number(descriptor)?;
+        let pid = kernel.0 as i32 + 1;
+        let uid = self.config.kernel.uid;
+        if let Some(end) = self.network.end_mut(connection, 1) {
+            end.object = Some(object);
+            (end.pid, end.uid) = (pid, uid);
+        }
+        opened
+    }
+
+    /// Starts a connect op.
+    pub(crate) fn start_dial(&mut self, kernel: KernelId, id: OpId) {
+        self.set_stage(kernel, id, Stage::Dialling);
+        if let Err(errno) = self.try_dial(kernel, id) {
+            self.fail(kernel, id, errno);
+        }
+    }
+
+    fn try_dial(&mut self, kernel: KernelId, id: OpId) -> Result<(), Errno> {
+        let Some(Op::Connect { socket, address }) = self.op(kernel, id) else {
+            return Err(Errno::EINVAL);
+        };
+        let address = address.clone();
+        match self.object(number(socket)?)? {
+            Object::Unconnected { is_unix, .. }
+                if *is_unix == matches!(address, Address::Unix(_)) => {}
+            Object::Unconnected { .. } => return Err(Errno::EINVAL),
+            Object::Socket { .. } => return Err(EISCONN),
+            _ => return Err(Errno::EBADF),
+        }
+        let delay_ns = match &address {
+            Address::Unix(_) => 0,
+            Address::Tcp(target) => {
+                let from = self.rings[kernel.0].host;
+                let to = self.host_at(from, *target).ok_or(EHOSTUNREACH)?;
+                self.link(from, to).config.delay_ns
+            }
+        };
+        self.events.schedule(
+            self.now_ns + delay_ns,
+            Event::Dial {
+                kernel,
+                op: id,
+                attempt: 1,
+            },
+        );
+        Ok(())
+    }
+
+    /// The host that an address means, seen from `from`.
+    fn host_at(&self, from: HostId, target: SocketAddr) -> Option<HostId> {
+        if target.ip().is_loopback() || target.ip().is_unspecified() {
+            return Some(from);
+        }
+        let has = |host: &crate::host::Host| host.addresses.contains(&target.ip());
+        self.hosts.iter().position(has).map(HostId)
+    }
+
+    /// A dial reaches the host it is for.
+    pub(crate) fn on_dial(&mut self, kernel: KernelId, id: OpId, attempt: u32) {
+        if self.stage(kernel, id) != Some(Stage::Dialling) {
+            return;
+        }
+        let Some(Op::Connect { address, .. }) = self.op(kernel, id) else {
+            return;
+        };
+        let address = address.clone();
+        let from = self.rings[kernel.0].host;
+        let (to, delay_ns, is_down) = match &address {
+            Address::Unix(_) => (from, 0, false),
+            Address::Tcp(target) => {
+                let to = self.host_at(from, *target).unwrap_or(from);
+                let link = self.link(from, to);
+                (to, link.config.delay_ns, link.is_down)
+            }
+        };
+        let answer = if is_down {
+            Err(Errno::EAGAIN)
+        } else {
+            self.establish(kernel, from, to, &address)
+        };
+        let is_lost = answer == Err(Errno::EAGAIN) && matches!(address, Address::Tcp(_));
+        if is_lost {
+            return self.repeat_dial(kernel, id, attempt);
+        }
+        let at_ns = self.now_ns + delay_ns;
+        let result = answer;
+        self.events.schedule(
+            at_ns,
+            Event::Dialled {
+                kernel,
+                op: id,
+                result,
+            },
+        );
+    }
+
+    /// A dial that got no answer.
+    fn repeat_dial(&mut self, kernel: KernelId, op: OpId, attempt: u32) {
+        let at_ns = self.now_ns + DIAL_REPEAT_NS;
+        let event = if attempt < self.config.socket.dial_attempts {
+            Event::Dial {
+                kernel,
+                op,
+                attempt: attempt + 1,
+            }
+        } else {
+            Event::Dialled {
+                kernel,
+                op,
+                result: Err(Errno::ETIMEDOUT),
+            }
+        };
+        self.events.schedule(at_ns, event);
+    }
+
+    /// Makes the connection and puts it into the listener's queue.
+    fn establish(
+        &mut self,
+        kernel: KernelId,
+        from: HostId,
+        to: HostId,
+        address: &Address,
+    ) -> Result<u64, Errno> {
+        let object = self.pick_listener(to, address)?;
+        let source = match address {
+            Address::Tcp(target) => Address::Tcp(self.hosts[from.0].source_address(target.ip())),
+            Address::Unix(_) => Address::Unix(std::path::PathBuf::new()),
+        };
+        let mut dialer = End::new(from, source, None);
+        (dialer.pid, dialer.uid) = (kernel.0 as i32 + 1, self.config.kernel.uid);
+        let ends = [dialer, End::new(to, address.clone(), None)];
+        let is_unix = matches!(address, Address::Unix(_));
+        let connection = self.network.connection_next;
+        self.network.connection_next += 1;
+        self.network.connections.insert(
+            connection,
+            Connection::new(ends, self.config.socket, is_unix),
+        );
+        self.trace_network(connection, 0, "established", 0);
+        let options = self.enqueue(object, connection);
+        self.apply_options(connection, 1, &options);
+        if let Some(cut) = self.next_cuts.pop_front() {
+            self.cut_at(connection, cut);
+        }
+        Ok(connection)
+    }
+
+    /// Puts a connection into a listener's queue; returns the options it inherits.
+    fn enqueue(&mut self, object: u64, connection: u64) -> Vec<SocketOption> {
+        self.dirty.insert(object);
+        match self.objects.get_mut(&object).map(|entry| &mut entry.object) {
+            Some(Object::Listener(listener)) => {
+                listener.pending.push_back(connection);
+                listener.options.clone()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// A listener with room; `EAGAIN` when its backlog is full.
+    fn pick_listener(&mut self, host: HostId, address: &Address) -> Result<u64, Errno> {
+        let object = match address {
+            Address::Unix(path) => self.hosts[host.0].unix_listener(path)?,
+            Address::Tcp(target) => {
+                let listeners = self.hosts[host.0].tcp_listeners(*target);
+                if listeners.is_empty() {
+                    return Err(Errno::ECONNREFUSED);
+                }
+                let picked = self.random.network.below(listeners.len() as u64);
+                listeners[picked as usize]
+            }
+        };
+        match self.object(object)? {
+            Object::Listener(listener) if listener.pending.len() < listener.backlog => Ok(object),
+            _ => Err(Errno::EAGAIN),
+        }
+    }
+
+    /// A dial's answer is back.
+    pub(crate) fn on_dialled(&mut self, kernel: KernelId, id: OpId, result: Result<u64, Errno>) {
+        let is_wanted = self.stage(kernel, id) == Some(Stage::Dialling);
+        match result {
+            Ok(connection) if is_wanted => {
+                let attached = self.attach(kernel, id, connection);
+                let result = attached.map(|()| 0);
+                self.finish(kernel, id, Answer::plain(result));
+            }
+            // Cancelled meanwhile: nobody holds this end.
+            Ok(connection) => self.abort_end(connection, 0),
+            Err(errno) if is_wanted => self.fail(kernel, id, errno),
+            Err(_) => {}
+        }
+    }
+
+    /// Makes an op's socket the first end of a connection.
+    fn attach(&mut self, kernel: KernelId, id: OpId, connection: u64) -> Result<(), Errno> {
+        let Some(Op::Connect { socket, .. }) = self.op(kernel, id) else {
+            return Err(Errno::EBADF);
+        };
+        let object = number(socket)?;
+        let entry = self.objects.get_mut(&object).ok_or(Errno::EBADF)?;
+        let connected = Object::Socket { connection, end: 0 };
+        let before = std::mem::replace(&mut entry.object, connected);
+        if let Some(end) = self.network.end_mut(connection, 0) {
+            end.object = Some(object);
+        }
+        if let Object::Unconnected { options, .. } = before {
+            self.apply_options(connection, 0, &options);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,138 @@
+//! Bounded pools: what the real kernel runs on its workers, and what our helper threads run.
+//!
+//! An op in here blocks others when all places are taken, as io-wq does.
+
+use std::collections::VecDeque;
+
+use ringway_io::{Op, OpId};
+
+use crate::KernelId;
+use crate::connection::transfer_ns;
+use crate::events::Event;
+use crate::ring::Stage;
+use crate::state::State;
+
+/// Places for ops that run at a time.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    places: usize,
+    running: usize,
+    waiting: VecDeque<OpId>,
+}
+
+impl Pool {
+    pub(crate) fn new(places: usize) -> Self {
+        Self {
+            places,
+            running: 0,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// Takes a place now, or queues for one.
+    fn enter(&mut self, op: OpId) -> bool {
+        let free = self.running < self.places;
+        if free {
+            self.running += 1;
+        } else {
+            self.waiting.push_back(op);
+        }
+        free
+    }
+
+    /// Gives a place up; the next in the queue takes it.
+    fn leave(&mut self) -> Option<OpId> {
+        let next = self.waiting.pop_front();
+        if next.is_none() {
+            self.running -= 1;
+        }
+        next
+    }
+
+    /// Removes an op that queues.
+    fn forget(&mut self, op: OpId) {
+        self.waiting.retain(|&waiting| waiting != op);
+    }
+}
+
+/// Which places an op needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// None: the disk itself is asynchronous.
+    Disk,
+    Worker,
+    Helper,
+}
+
+/// Where an op on files runs.
+pub(crate) fn place_of(op: &Op) -> Place {
+    match op {
+        Op::Read { .. } | Op::Write { .. } => Place::Disk,
+        Op::Blocking(_) => Place::Helper,
+        _ => Place::Worker,
+    }
+}
+
+impl State {
+    fn pool(&mut self, kernel: KernelId, place: Place) -> Option<&mut Pool> {
+        let ring = &mut self.rings[kernel.0];
+        match place {
+            Place::Disk => None,
+            Place::Worker => Some(&mut ring.workers),
+            Place::Helper => Some(&mut ring.helpers),
+        }
+    }
+
+    /// Hands an op on files over.
+    pub(crate) fn start_on_disk(&mut self, kernel: KernelId, id: OpId, place: Place) {
+        let has_place = self.pool(kernel, place).is_none_or(|pool| pool.enter(id));
+        if has_place {
+            self.run_on_disk(kernel, id);
+        } else {
+            self.set_stage(kernel, id, Stage::Pooled);
+        }
+    }
+
+    /// Starts the clock of an op that has its place.
+    fn run_on_disk(&mut self, kernel: KernelId, id: OpId) {
+        self.set_stage(kernel, id, Stage::Running);
+        let Some(op) = self.op(kernel, id) else {
+            return;
+        };
+        let bytes = disk_bytes(op);
+        if self.hangs(kernel, id) {
+            return;
+        }
+        let disk = &self.config.disk;
+        let latency = self
+            .random
+            .disk
+            .between(*disk.latency_ns.start(), *disk.latency_ns.end());
+        let at_ns = self.now_ns + latency + transfer_ns(bytes, disk.bandwidth_bytes_per_second);
+        self.events
+            .schedule(at_ns, Event::DiskDone { kernel, op: id });
+    }
+
+    /// An op has run, or will not: its place is free.
+    pub(crate) fn leave_place(&mut self, kernel: KernelId, id: OpId, place: Place) {
+        let was_waiting = self.stage(kernel, id) == Some(Stage::Pooled);
+        let Some(pool) = self.pool(kernel, place) else {
+            return;
+        };
+        if was_waiting {
+            pool.forget(id);
+        } else if let Some(next) = pool.leave() {
+            self.run_on_disk(kernel, next);
+        }
+    }
+}
+
+/// Bytes an op moves over the disk.
+fn disk_bytes(op: &Op) -> u64 {
+    match op {
+        Op::Read { buffer, .. } => buffer.len() as u64,
+        Op::Write { buffer, .. } => buffer.len() as u64,
+        Op::SpliceFromFile { length, .. } | Op::SpliceToFile { length, .. } => u64::from(*length),
+        _ => 0,
+    }
+}
