@@ -1,0 +1,76 @@
+//! How other threads end a wait: an eventfd that the ring reads.
+//!
+//! ```text
+//!   any thread: rung? no ─▶ set, write eventfd        owner: read op completes ─▶ clear rung,
+//!               yes ─▶ nothing                               arm the read again, drain mailboxes
+//! ```
+//!
+//! The flag is cleared before the owner looks at its mailboxes and set after a sender has filled
+//! one, so a sender that finds it set is seen by a look that is still to come.
+//!
+//! Why an eventfd: any thread can ring it, with or without a ring of its own, and it stays a
+//! harmless file when the shard is gone, where a message to a ring whose thread has exited reports
+//! success. Why a read and not a poll: it clears the counter by itself, one system call less per
+//! wake. Multishot polls on an eventfd lose their end on kernels before April 2026.
+
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use ringway_io::{BufferMut, Descriptor, Doorbell, Errno};
+
+use crate::request::{Memory, Request};
+
+/// The shared side.
+pub(crate) struct Bell {
+    eventfd: EventFd,
+    rung: AtomicBool,
+}
+
+impl Bell {
+    /// A bell nobody has rung.
+    pub(crate) fn new() -> Result<Self, Errno> {
+        // Not EFD_NONBLOCK: a ring read of such a file answers EAGAIN instead of waiting.
+        let eventfd = EventFd::from_flags(EfdFlags::EFD_CLOEXEC);
+        Ok(Self {
+            eventfd: eventfd.map_err(|error| Errno(error as i32))?,
+            rung: AtomicBool::new(false),
+        })
+    }
+
+    /// The eventfd for the ring's own use.
+    pub(crate) fn descriptor(&self) -> Result<Descriptor, Errno> {
+        let copy = self.eventfd.as_fd().try_clone_to_owned();
+        copy.map(Descriptor::from_os)
+            .map_err(|error| Errno::of(&error))
+    }
+
+    /// The owner woke up and is about to look at its mailboxes.
+    pub(crate) fn clear(&self) {
+        self.rung.store(false, Ordering::SeqCst);
+    }
+
+    /// Nobody listens from now on.
+    pub(crate) fn silence(&self) {
+        self.rung.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Doorbell for Bell {
+    fn ring(&self) {
+        if !self.rung.swap(true, Ordering::SeqCst) {
+            // Fails only when the counter is full, and then the owner is awake anyway.
+            let _ = self.eventfd.write(1);
+        }
+    }
+}
+
+/// The read that a ring of the bell completes.
+pub(crate) fn wait_for_ring(eventfd: &Descriptor) -> Request {
+    Request::Read {
+        file: eventfd.clone(),
+        offset: u64::MAX,
+        buffer: BufferMut::heap(vec![0; 8]),
+        memory: Memory::Plain,
+    }
+}

@@ -1,0 +1,102 @@
+//! Which set-up flags to try, in which order, and how large the queues are.
+//!
+//! The floor is kernel 6.1: `SINGLE_ISSUER` and `DEFER_TASKRUN` (with `TASKRUN_FLAG`,
+//! `SUBMIT_ALL`, `CQSIZE`, `CLAMP`, all older) are always asked for. Above it only `NO_SQARRAY`
+//! (6.6) may be refused and is dropped then.
+
+/// Flags that differ from ring to ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SetupFlags {
+    /// Begins disabled, so that another thread than the creator may become the only issuer.
+    pub disabled: bool,
+    /// Without the index array.
+    pub no_sqarray: bool,
+}
+
+/// Sizes of the two queues and the bound on ops that they allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QueueSizes {
+    pub submission: u32,
+    pub completion: u32,
+    pub ops_max: u32,
+}
+
+/// Largest completion queue that the kernel gives (`IORING_MAX_CQ_ENTRIES`, 6.18).
+const COMPLETION_ENTRIES_MAX: u32 = 65536;
+
+/// Completions of one op besides data of multishots: its own or the first of a zero-copy send,
+/// the notification, and a failed cancel request.
+const COMPLETIONS_PER_OP: u32 = 3;
+
+/// The doorbell's and the final cancel's completions.
+const COMPLETIONS_OF_OUR_OWN: u32 = 4;
+
+/// The flag sets to try, best first.
+pub(crate) fn rungs(no_sqarray: bool) -> impl Iterator<Item = SetupFlags> {
+    let best = SetupFlags {
+        disabled: true,
+        no_sqarray,
+    };
+    let plain = SetupFlags {
+        no_sqarray: false,
+        ..best
+    };
+    [best, plain]
+        .into_iter()
+        .take(if no_sqarray { 2 } else { 1 })
+}
+
+/// Sizes that make overflow of the completion queue impossible by construction:
+///
+/// ```text
+///   completion ≥ 3 · ops_max + provided_count + accept_window + 4
+/// ```
+///
+/// Between two reaps an op posts at most its own completion, a notification, and the answer of one
+/// failed cancel (an op is cancelled once); each piece of a multishot receive holds one of the
+/// provided buffers, which come back only after reaping. Multishot accepts have no such bound, only
+/// the listener's backlog: the window covers the usual burst, and what exceeds it is handled like
+/// any overflow: kept by the kernel until there is room, the multishot ended with a valid result.
+///
+/// Where the kernel's largest queue is too small, `ops_max` gives way.
+pub(crate) fn queue_sizes(
+    submission: u32,
+    ops_max: u32,
+    provided_count: u32,
+    accept_window: u32,
+) -> QueueSizes {
+    let fixed = provided_count
+        .saturating_add(accept_window)
+        .saturating_add(COMPLETIONS_OF_OUR_OWN);
+    let room = COMPLETION_ENTRIES_MAX.saturating_sub(fixed);
+    let ops_max = ops_max.clamp(1, (room / COMPLETIONS_PER_OP).max(1));
+    let needed = fixed.saturating_add(ops_max * COMPLETIONS_PER_OP);
+    QueueSizes {
+        submission: submission.clamp(1, 32768).next_power_of_two(),
+        completion: needed.min(COMPLETION_ENTRIES_MAX).next_power_of_two(),
+        ops_max,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_completion_that_can_be_outstanding_has_room(
+            ops in 0..100_000_u32, provided in 0..32_769_u32, window in 0..20_000_u32
+        ) {
+            let sizes = queue_sizes(512, ops, provided, window);
+            prop_assert!(sizes.completion >= 3 * sizes.ops_max + provided + window + 4);
+            prop_assert!(sizes.completion <= 65536 && sizes.ops_max >= 1);
+        }
+    }
+
+    #[test]
+    fn the_default_fits_in_256_kib_of_completions() {
+        let sizes = queue_sizes(512, 4096, 256, 1024);
+        assert_eq!((sizes.completion, sizes.ops_max), (16384, 4096));
+    }
+}

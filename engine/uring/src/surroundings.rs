@@ -1,0 +1,59 @@
+//! Facts about the machine, read from where the kernel tells them.
+
+use nix::sys::resource::{Resource, getrlimit};
+use ringway_io::Errno;
+
+use crate::unavailable::Surroundings;
+
+/// Looks around after a failed set-up.
+pub(crate) fn look(errno: Errno) -> Surroundings {
+    Surroundings {
+        errno,
+        release: kernel_release(),
+        sysctl_disabled: number("/proc/sys/kernel/io_uring_disabled")
+            .and_then(|value| u8::try_from(value).ok()),
+        sysctl_group: number("/proc/sys/kernel/io_uring_group"),
+        seccomp_filtered: seccomp_mode() == Some(SECCOMP_MODE_FILTER),
+        memlock_limit: memlock_limit_bytes(),
+    }
+}
+
+/// `SECCOMP_MODE_FILTER` (proc(5), field `Seccomp` of `status`).
+const SECCOMP_MODE_FILTER: i64 = 2;
+
+/// Release as uname(2) gives it.
+pub(crate) fn kernel_release() -> String {
+    let name = nix::sys::utsname::uname();
+    name.map(|name| name.release().to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// `RLIMIT_MEMLOCK`, bytes; `u64::MAX` for unlimited.
+pub(crate) fn memlock_limit_bytes() -> u64 {
+    getrlimit(Resource::RLIMIT_MEMLOCK).map_or(0, |(soft, _)| soft)
+}
+
+/// Largest pipe an ordinary user may have, bytes (pipe(7)).
+pub(crate) fn pipe_max_bytes() -> Option<u64> {
+    let value = number("/proc/sys/fs/pipe-max-size")?;
+    u64::try_from(value).ok()
+}
+
+/// Pages of pipes that an ordinary user may have before they get small (pipe(7)).
+pub(crate) fn pipe_user_pages_soft() -> Option<u64> {
+    let value = number("/proc/sys/fs/pipe-user-pages-soft")?;
+    u64::try_from(value).ok()
+}
+
+fn number(path: &str) -> Option<i64> {
+    let text = std::fs::read_to_string(path).ok()?;
+    text.trim().parse().ok()
+}
+
+fn seccomp_mode() -> Option<i64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Seccomp:"))?;
+    line.trim().parse().ok()
+}
