@@ -3,6 +3,7 @@
 //! A returned piece is filled with [`crate::POISON`] at once, and its generation is over: bytes
 //! that still travel by reference to it are then delivered as poison too.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ringway_io::{LeaseLocation, LeaseMemory, LeaseMut};
@@ -18,6 +19,9 @@ pub(crate) struct Arena {
     id: u64,
     bytes: usize,
     pieces: Mutex<Vec<Piece>>,
+    /// Its process is gone: what is still lent is never lent again, so what refers to it stays
+    /// what it was, as pages do that outlive their process.
+    is_closed: AtomicBool,
 }
 
 /// A piece of fixed place and size.
@@ -46,6 +50,7 @@ impl Arena {
             id,
             bytes,
             pieces: Mutex::new(pieces),
+            is_closed: AtomicBool::new(false),
         })
     }
 
@@ -97,6 +102,11 @@ impl Arena {
         self.lock().iter().filter(|piece| piece.lent).count()
     }
 
+    /// Nothing is lent or taken back any more.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Piece>> {
         // A panicking test may have died while holding it; what is inside is still right.
         self.pieces.lock().unwrap_or_else(PoisonError::into_inner)
@@ -145,6 +155,9 @@ impl LeaseMemory for Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
+        if self.home.is_closed.load(Ordering::SeqCst) {
+            return;
+        }
         let mut memory = std::mem::take(&mut self.memory);
         memory.fill(POISON);
         let mut pieces = self.home.lock();

@@ -47,13 +47,9 @@ impl State {
     }
 
     fn try_accept(&mut self, kernel: KernelId, listener: &Descriptor) -> Outcome {
-        let connection = match self.next_pending(listener) {
-            Ok(Some(connection)) => connection,
-            Ok(None) => return Outcome::Wait,
-            Err(errno) => return Outcome::Done(Answer::plain(Err(errno))),
-        };
-        let accepted = match self.accept(kernel, connection) {
+        let accepted = match self.accept(kernel, listener) {
             Ok(accepted) => accepted,
+            Err(Errno::EAGAIN) => return Outcome::Wait,
             Err(errno) => return Outcome::Done(Answer::plain(Err(errno))),
         };
         let answer = Answer::new(Ok(0), Payload::Descriptor(accepted));

@@ -139,6 +139,12 @@ pub struct FaultConfig {
     pub exact_short_per_mille: u32,
     /// A poll completes though nothing is ready.
     pub spurious_poll_per_mille: u32,
+    /// A dial is refused though somebody listens.
+    pub dial_refused_per_mille: u32,
+    /// An accept fails with `ECONNABORTED`; the connection is there for the next.
+    pub accept_fails_per_mille: u32,
+    /// A send or receive finds the connection reset; so does the peer.
+    pub broken_per_mille: u32,
     /// A zero-copy notification comes up to this much after the last ack, ns.
     pub notification_delay_ns_max: u64,
     /// A zero-copy notification comes only when the connection ends.
@@ -158,6 +164,9 @@ impl FaultConfig {
         silent_end_per_mille: 0,
         exact_short_per_mille: 0,
         spurious_poll_per_mille: 0,
+        dial_refused_per_mille: 0,
+        accept_fails_per_mille: 0,
+        broken_per_mille: 0,
         notification_delay_ns_max: 0,
         notification_held_per_mille: 0,
         device_copies_per_mille: 0,
@@ -172,6 +181,10 @@ impl FaultConfig {
         silent_end_per_mille: 500,
         exact_short_per_mille: 10,
         spurious_poll_per_mille: 20,
+        // Connections die only where a test wants it.
+        dial_refused_per_mille: 0,
+        accept_fails_per_mille: 0,
+        broken_per_mille: 0,
         notification_delay_ns_max: 2_000_000,
         notification_held_per_mille: 10,
         device_copies_per_mille: 100,

@@ -14,6 +14,8 @@ use crate::{HostId, KernelId};
 
 /// A dial that is not answered is sent again after this, ns (tcp(7), the first `SYN` repeat).
 const DIAL_REPEAT_NS: u64 = 1_000_000_000;
+/// A connection that was gone before it was accepted (accept(2)).
+const ECONNABORTED: Errno = Errno(103);
 /// Already connected (errno(3)).
 const EISCONN: Errno = Errno(106);
 /// No way to that host (errno(3)).
@@ -86,36 +88,40 @@ impl State {
         }
     }
 
-    /// The next connection that waits to be accepted.
-    pub(crate) fn next_pending(&mut self, listener: &Descriptor) -> Result<Option<u64>, Errno> {
-        let object = number(listener)?;
-        let entry = self.objects.get_mut(&object).ok_or(Errno::EBADF)?;
+    fn pending(&mut self, listener: u64) -> Result<&mut VecDeque<u64>, Errno> {
+        let entry = self.objects.get_mut(&listener).ok_or(Errno::EBADF)?;
         match &mut entry.object {
-            Object::Listener(listener) => Ok(listener.pending.pop_front()),
+            Object::Listener(listener) => Ok(&mut listener.pending),
             _ => Err(Errno::EINVAL),
         }
     }
 
-    /// Gives a connection's second end its descriptor.
+    /// Takes the next connection that waits; `EAGAIN` when none does.
     pub(crate) fn accept(
         &mut self,
         kernel: KernelId,
-        connection: u64,
+        listener: &Descriptor,
     ) -> Result<Descriptor, Errno> {
-        let socket = Object::Socket { connection, end: 1 };
-        let opened = self.open_object(kernel, socket);
-        let Ok(descriptor) = &opened else {
-            self.abort_end(connection, 1);
-            return opened;
-        };
-        let object = number(descriptor)?;
-        let pid = kernel.0 as i32 + 1;
-        let uid = self.config.kernel.uid;
+        let listener = number(listener)?;
+        let connection = self.pending(listener)?.front().copied();
+        let connection = connection.ok_or(Errno::EAGAIN)?;
+        if self
+            .random
+            .faults
+            .chance(self.config.faults.accept_fails_per_mille)
+        {
+            return Err(ECONNABORTED);
+        }
+        // Without a free number the connection stays where it is: accept(2) takes that first.
+        let descriptor = self.open_object(kernel, Object::Socket { connection, end: 1 })?;
+        self.pending(listener)?.pop_front();
+        let object = number(&descriptor)?;
+        let (pid, uid) = (kernel.0 as i32 + 1, self.config.kernel.uid);
         if let Some(end) = self.network.end_mut(connection, 1) {
             end.object = Some(object);
             (end.pid, end.uid) = (pid, uid);
         }
-        opened
+        Ok(descriptor)
     }
 
     /// Starts a connect op.
@@ -131,12 +137,22 @@ impl State {
             return Err(Errno::EINVAL);
         };
         let address = address.clone();
-        match self.object(number(socket)?)? {
-            Object::Unconnected { is_unix, .. }
-                if *is_unix == matches!(address, Address::Unix(_)) => {}
+        let timeout_ms = match self.object(number(socket)?)? {
+            Object::Unconnected { is_unix, options }
+                if *is_unix == matches!(address, Address::Unix(_)) =>
+            {
+                user_timeout_ms(options)
+            }
             Object::Unconnected { .. } => return Err(Errno::EINVAL),
             Object::Socket { .. } => return Err(EISCONN),
             _ => return Err(Errno::EBADF),
+        };
+        if timeout_ms > 0 {
+            let at_ns = self.now_ns + u64::from(timeout_ms) * 1_000_000;
+            let result = Err(Errno::ETIMEDOUT);
+            let op = id;
+            self.events
+                .schedule(at_ns, Event::Dialled { kernel, op, result });
         }
         let delay_ns = match &address {
             Address::Unix(_) => 0,
@@ -232,6 +248,10 @@ impl State {
         to: HostId,
         address: &Address,
     ) -> Result<u64, Errno> {
+        let refused = self.config.faults.dial_refused_per_mille;
+        if self.random.faults.chance(refused) {
+            return Err(Errno::ECONNREFUSED);
+        }
         let object = self.pick_listener(to, address)?;
         let source = match address {
             Address::Tcp(target) => Address::Tcp(self.hosts[from.0].source_address(target.ip())),
@@ -320,4 +340,13 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// How long a dial may take, as its socket was told; 0 for the default.
+fn user_timeout_ms(options: &[SocketOption]) -> u32 {
+    let timeout = |option: &SocketOption| match option {
+        SocketOption::UserTimeoutMs(ms) => Some(*ms),
+        _ => None,
+    };
+    options.iter().rev().find_map(timeout).unwrap_or(0)
 }

@@ -3,7 +3,7 @@
 //! Strict on purpose: a name is on the device only once its directory was synced, content only
 //! once the file was. Real file systems are often kinder, none promises to be.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ringway_io::{DirectoryEntry, Errno, FileKind, FileStat, OpenHow};
@@ -69,10 +69,6 @@ impl Disk {
         self.nodes.get_mut(&node).ok_or(Errno::ENOENT)
     }
 
-    fn names_mut(&mut self, directory: u64) -> Result<&mut Names, Errno> {
-        self.node_mut(directory)?.names_mut().ok_or(Errno::ENOTDIR)
-    }
-
     // --- faults and space ---------------------------------------------------------------
 
     /// The error planted for a call on a node, if any.
@@ -88,12 +84,11 @@ impl Disk {
 
     /// Counts a node's space again after it changed.
     fn recharge(&mut self, node: u64) {
-        let is_named = self.is_named(node);
         let Some(it) = self.nodes.get_mut(&node) else {
             return;
         };
         let pages = it.content().map_or(0, Content::page_bytes);
-        let charge = if is_named || it.opens > 0 {
+        let charge = if it.names_now + it.opens > 0 {
             pages.max(it.reserved)
         } else {
             0
@@ -109,26 +104,45 @@ impl Disk {
         self.config.capacity_bytes.saturating_sub(self.used) + reserved
     }
 
-    /// Whether any directory names a node, now or on the device.
-    fn is_named(&self, node: u64) -> bool {
-        let named = |names: &Names| names.now.values().any(|&other| other == node);
-        node == ROOT || self.nodes.values().filter_map(Node::names).any(named)
-    }
-
-    fn is_durable(&self, node: u64) -> bool {
-        let named = |names: &Names| names.durable.values().any(|&other| other == node);
-        self.nodes.values().filter_map(Node::names).any(named)
-    }
-
-    /// Removes a node that nothing leads to any more.
+    /// Lets go of a node that nothing leads to any more.
     fn forget_if_unused(&mut self, node: u64) {
-        let is_open = self.nodes.get(&node).is_some_and(|it| it.opens > 0);
-        if !is_open && !self.is_named(node) {
-            self.recharge(node);
-            if !self.is_durable(node) {
-                self.nodes.remove(&node);
-            }
+        self.recharge(node);
+        let is_unused =
+            |it: &Node| it.names_now + it.names_durable + it.opens == 0 && it.charged == 0;
+        if node != ROOT && self.nodes.get(&node).is_some_and(is_unused) {
+            self.nodes.remove(&node);
         }
+    }
+
+    /// Names a node in a directory.
+    fn link(&mut self, place: &Place, node: u64, now_ns: i128) -> Result<(), Errno> {
+        let parent = self.node_mut(place.parent)?;
+        parent.touch(now_ns);
+        let names = parent.names_mut().ok_or(Errno::ENOTDIR)?;
+        let replaced = names.now.insert(place.name.clone(), node);
+        self.node_mut(node)?.names_now += 1;
+        self.unnamed(replaced);
+        Ok(())
+    }
+
+    /// Takes a name away.
+    fn unlink(&mut self, place: &Place, now_ns: i128) -> Result<(), Errno> {
+        let parent = self.node_mut(place.parent)?;
+        parent.touch(now_ns);
+        let names = parent.names_mut().ok_or(Errno::ENOTDIR)?;
+        let removed = names.now.remove(&place.name);
+        self.unnamed(removed);
+        Ok(())
+    }
+
+    fn unnamed(&mut self, node: Option<u64>) {
+        let Some(node) = node else {
+            return;
+        };
+        if let Some(it) = self.nodes.get_mut(&node) {
+            it.names_now -= 1;
+        }
+        self.forget_if_unused(node);
     }
 
     // --- files --------------------------------------------------------------------------
@@ -142,12 +156,10 @@ impl Disk {
     ) -> Result<u64, Errno> {
         node.touch(now_ns);
         let id = self.node_next;
-        self.names_mut(place.parent)?
-            .now
-            .insert(place.name.clone(), id);
-        self.node_mut(place.parent)?.touch(now_ns);
         self.node_next += 1;
         self.nodes.insert(id, node);
+        self.link(place, id, now_ns)?;
+        self.recharge(id);
         Ok(id)
     }
 
@@ -334,16 +346,10 @@ impl Disk {
         if self.is_within(to.parent, moved) {
             return Err(Errno::EINVAL);
         }
-        self.names_mut(from.parent)?.now.remove(&from.name);
-        self.names_mut(to.parent)?
-            .now
-            .insert(to.name.clone(), moved);
-        self.node_mut(from.parent)?.touch(now_ns);
-        self.node_mut(to.parent)?.touch(now_ns);
+        // The new name first: a node without any would be forgotten.
+        self.link(to, moved, now_ns)?;
+        self.unlink(from, now_ns)?;
         self.node_mut(moved)?.changed_ns = now_ns;
-        if let Some(replaced) = to.node {
-            self.forget_if_unused(replaced);
-        }
         Ok(())
     }
 
@@ -379,29 +385,37 @@ impl Disk {
             None if is_directory => return Err(Errno::ENOTDIR),
             _ => {}
         }
-        self.names_mut(place.parent)?.now.remove(&place.name);
-        self.node_mut(place.parent)?.touch(now_ns);
-        self.forget_if_unused(node);
-        Ok(())
+        self.unlink(place, now_ns)
     }
 
     // --- durability ---------------------------------------------------------------------
 
     pub(crate) fn sync(&mut self, node: u64) -> Result<(), Errno> {
         self.check(node, DiskCall::Sync)?;
-        let mut dropped = Vec::new();
         match &mut self.node_mut(node)?.body {
             Body::Regular(content) => content.sync(),
             Body::Directory(names) => {
                 let before = std::mem::replace(&mut names.durable, names.now.clone());
-                dropped.extend(before.into_values());
+                let after: Vec<u64> = names.now.values().copied().collect();
+                self.recount_durable(before.into_values().collect(), after);
             }
             Body::Symlink(_) | Body::Special => {}
         }
-        for node in dropped {
+        Ok(())
+    }
+
+    fn recount_durable(&mut self, before: Vec<u64>, after: Vec<u64>) {
+        for node in after {
+            if let Some(it) = self.nodes.get_mut(&node) {
+                it.names_durable += 1;
+            }
+        }
+        for node in before {
+            if let Some(it) = self.nodes.get_mut(&node) {
+                it.names_durable -= 1;
+            }
             self.forget_if_unused(node);
         }
-        Ok(())
     }
 
     /// Flushes everything, whatever faults are planted.
@@ -427,20 +441,25 @@ impl Disk {
                 Body::Symlink(_) | Body::Special => {}
             }
         }
-        let mut reached = BTreeSet::new();
+        let mut reached = BTreeMap::new();
         self.reach(ROOT, &mut reached);
-        self.nodes.retain(|node, _| reached.contains(node));
+        self.nodes.retain(|node, _| reached.contains_key(node));
         self.used = self.nodes.values().map(|node| node.charged).sum();
-        for node in reached {
+        for (node, names) in reached {
+            if let Some(it) = self.nodes.get_mut(&node) {
+                (it.names_now, it.names_durable) = (names, names);
+            }
             self.recharge(node);
         }
     }
 
-    fn reach(&self, node: u64, reached: &mut BTreeSet<u64>) {
-        reached.insert(node);
+    /// Counts the names of everything that can be reached from a node.
+    fn reach(&self, node: u64, reached: &mut BTreeMap<u64, u32>) {
+        reached.entry(node).or_insert(0);
         let names = self.nodes.get(&node).and_then(Node::names);
         for &child in names.into_iter().flat_map(|names| names.now.values()) {
             self.reach(child, reached);
+            *reached.entry(child).or_insert(0) += 1;
         }
     }
 }

@@ -376,8 +376,15 @@ impl State {
         Ok((answers.len() as u32, Payload::Addresses(answers)))
     }
 
-    pub(crate) fn residency(&self, file: &Descriptor, offset: u64, length: u32) -> Residency {
-        let Ok(open) = self.file_of(file) else {
+    pub(crate) fn residency(
+        &self,
+        kernel: KernelId,
+        file: &Descriptor,
+        offset: u64,
+        length: u32,
+    ) -> Residency {
+        let can_ask = self.rings[kernel.0].capabilities.has(Capability::CacheStat);
+        let Some(open) = self.file_of(file).ok().filter(|_| can_ask) else {
             return Residency::Unknown;
         };
         let disk = &self.hosts[open.host.0].disk;

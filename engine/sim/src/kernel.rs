@@ -259,7 +259,7 @@ impl Kernel for SimKernel {
     }
 
     fn residency(&mut self, file: &Descriptor, offset: u64, length: u32) -> Residency {
-        self.with(|state, _| state.residency(file, offset, length))
+        self.with(|state, kernel| state.residency(kernel, file, offset, length))
     }
 
     fn socket(&mut self, address: &Address) -> Result<Descriptor, Errno> {

@@ -19,6 +19,9 @@ pub(crate) struct Node {
     pub(crate) mode: u32,
     pub(crate) modified_ns: i128,
     pub(crate) changed_ns: i128,
+    /// Names it has now, and on the device.
+    pub(crate) names_now: u32,
+    pub(crate) names_durable: u32,
     /// Open descriptors.
     pub(crate) opens: u32,
     /// Whose descriptor holds the lock.
@@ -55,6 +58,8 @@ impl Node {
             mode,
             modified_ns: now_ns,
             changed_ns: now_ns,
+            names_now: 0,
+            names_durable: 0,
             opens: 0,
             lock: None,
             resident: BTreeSet::new(),

@@ -45,7 +45,8 @@ impl KernelOutstanding {
 
 impl State {
     pub(crate) fn outstanding(&self) -> Outstanding {
-        let kernels = (0..self.rings.len()).map(|index| self.outstanding_of(KernelId(index)));
+        let alive = (0..self.rings.len()).filter(|&index| self.rings[index].is_alive);
+        let kernels = alive.map(|index| self.outstanding_of(KernelId(index)));
         Outstanding {
             kernels: kernels.filter(|kernel| !kernel.is_zero()).collect(),
         }

@@ -165,6 +165,9 @@ impl Ring {
     pub(crate) fn submit(&mut self, token: Token, op: Op) -> OpId {
         let id = OpId(self.op_next);
         self.op_next += 1;
+        if !self.is_alive {
+            return id;
+        }
         self.ops.insert(
             id,
             InFlight {
@@ -284,6 +287,7 @@ impl Ring {
     pub(crate) fn die(&mut self) {
         self.is_alive = false;
         self.wake_at_ns = None;
+        self.arena.close();
         self.queued.clear();
         self.ops.clear();
         self.completions.clear();
@@ -331,7 +335,10 @@ impl State {
             .result
             .map_or_else(|errno| -i64::from(errno.0), i64::from);
         let content = match &completion.payload {
-            Payload::Buffer(buffer) => digest(buffer.as_slice()),
+            Payload::Buffer(buffer) => {
+                let filled = completion.result.map_or(0, |count| count as usize);
+                digest(&buffer.as_slice()[..filled.min(buffer.len())])
+            }
             _ => digest(&delivery.bytes),
         };
         self.trace.record(

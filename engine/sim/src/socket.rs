@@ -4,6 +4,7 @@ use ringway_io::{
     Address, Descriptor, Errno, PeerCredentials, Route, ShutdownHow, SocketOption, SocketStatistics,
 };
 
+use crate::CutKind;
 use crate::KernelId;
 use crate::config::ShortIo;
 use crate::events::Event;
@@ -38,6 +39,7 @@ impl State {
         end: usize,
         source: &mut ByteQueue,
     ) -> Result<usize, Errno> {
+        self.break_by_chance(connection);
         let room = self.room(connection, end)?;
         let Some(way) = self.network.direction(connection, end) else {
             return Err(Errno::EBADF);
@@ -70,9 +72,21 @@ impl State {
                 None => Err(Errno::EAGAIN),
             };
         }
-        let offset = it.incoming(end).read;
+        self.break_by_chance(connection);
+        let Some(way) = self.network.direction(connection, 1 - end) else {
+            return Err(Errno::EBADF);
+        };
+        let offset = way.read;
         let count = self.shorten(offset, waiting.min(bytes_max));
         Ok(self.read_out(connection, end, count))
+    }
+
+    /// Resets a connection that was fine, as drawn.
+    fn break_by_chance(&mut self, connection: u64) {
+        let per_mille = self.config.faults.broken_per_mille;
+        if self.random.faults.chance(per_mille) {
+            self.cut(connection, CutKind::Reset);
+        }
     }
 
     fn read_out(&mut self, connection: u64, end: usize, count: usize) -> ByteQueue {
