@@ -17,6 +17,9 @@ use crate::state::State;
 /// How long a send that was cut short pauses before it goes on, at most, ns.
 const PAUSE_NS_MAX: u64 = 20_000;
 
+/// Buffers that one send takes.
+const VECTORS_MAX: usize = 16;
+
 impl State {
     /// Tries an op once.
     pub(crate) fn try_op(&mut self, kernel: KernelId, id: OpId, op: &mut Op) -> Outcome {
@@ -27,6 +30,9 @@ impl State {
             Op::Send { socket, buffer, .. } => {
                 let slices = std::slice::from_ref(&*buffer);
                 self.try_send(kernel, id, socket, slices)
+            }
+            Op::SendVectored { buffers, .. } if buffers.len() > VECTORS_MAX => {
+                Outcome::Done(Answer::plain(Err(Errno::EINVAL)))
             }
             Op::SendVectored {
                 socket, buffers, ..
@@ -53,9 +59,7 @@ impl State {
             Err(errno) => return Outcome::Done(Answer::plain(Err(errno))),
         };
         let answer = Answer::new(Ok(0), Payload::Descriptor(accepted));
-        let goes_on = self.rings[kernel.0]
-            .capabilities
-            .has(Capability::AcceptMultishot);
+        let goes_on = self.has(kernel, Capability::AcceptMultishot);
         if goes_on && !self.fault(self.config.faults.multishot_end_per_mille) {
             Outcome::More(answer)
         } else {
@@ -116,11 +120,7 @@ impl State {
     }
 
     fn try_receive_multishot(&mut self, kernel: KernelId, socket: &Descriptor) -> Outcome {
-        let ring = &self.rings[kernel.0];
-        if !ring.capabilities.has(Capability::ReceiveMultishot) {
-            return Outcome::Done(Answer::plain(Err(Errno::EINVAL)));
-        }
-        if ring.provided.free.is_empty() {
+        if self.rings[kernel.0].provided.free.is_empty() {
             return Outcome::Done(Answer::plain(Err(Errno::ENOBUFS)));
         }
         let bytes_max = self.config.kernel.provided_bytes as usize;
@@ -133,13 +133,17 @@ impl State {
             Ok(queue) if queue.is_empty() => Outcome::Done(Answer::plain(Ok(0))),
             Ok(queue) => {
                 let bytes = self.resolve(queue);
-                self.provide(kernel, bytes)
+                // As the real one: piece by piece where the kernel cannot do better, and on Unix
+                // sockets, whose multishot may lose the end.
+                let goes_on = self.has(kernel, Capability::ReceiveMultishot)
+                    && self.route(socket) != Route::Unix;
+                self.provide(kernel, bytes, goes_on)
             }
         }
     }
 
     /// Puts received bytes into a provided buffer.
-    fn provide(&mut self, kernel: KernelId, bytes: Bytes) -> Outcome {
+    fn provide(&mut self, kernel: KernelId, bytes: Bytes, goes_on: bool) -> Outcome {
         let length = bytes.len();
         let Some((buffer, was_last)) = self.rings[kernel.0].take_provided(length) else {
             return Outcome::Done(Answer::plain(Err(Errno::ENOBUFS)));
@@ -150,7 +154,8 @@ impl State {
             bytes,
         };
         let faults = self.config.faults;
-        let ends = (was_last && self.fault(faults.silent_end_per_mille))
+        let ends = !goes_on
+            || (was_last && self.fault(faults.silent_end_per_mille))
             || self.fault(faults.multishot_end_per_mille);
         if ends {
             Outcome::Done(answer)
@@ -239,13 +244,8 @@ impl State {
     /// The socket of a zero-copy send, if it can do such.
     fn zero_copy_way(&self, kernel: KernelId, socket: &Descriptor) -> Result<(u64, usize), Errno> {
         let (connection, end) = self.socket_of(socket)?;
-        let capable = self.rings[kernel.0]
-            .capabilities
-            .has(Capability::SendZeroCopy);
-        if !capable {
-            return Err(Errno::EINVAL);
-        }
-        if self.route_of(connection) == Route::Unix {
+        let is_capable = self.has(kernel, Capability::SendZeroCopy);
+        if !is_capable || self.route_of(connection) == Route::Unix {
             return Err(Errno::EOPNOTSUPP);
         }
         Ok((connection, end))
@@ -301,9 +301,7 @@ impl State {
 
     /// Whether the kernel copied a zero-copy send after all, as it would report it.
     pub(crate) fn draw_copied(&mut self, kernel: KernelId, id: OpId) -> Option<bool> {
-        let reports = self.rings[kernel.0]
-            .capabilities
-            .has(Capability::ZeroCopyReport);
+        let reports = self.has(kernel, Capability::ZeroCopyReport);
         let Some(Op::SendZeroCopy { socket, .. }) = self.op(kernel, id) else {
             return None;
         };

@@ -102,7 +102,7 @@ impl State {
                 pipe,
                 length,
             } => {
-                self.require_splice(kernel)?;
+                self.require(kernel, Capability::Splice)?;
                 plain(self.splice_file_range(file, *offset, pipe, *length))
             }
             Op::SpliceToFile {
@@ -111,7 +111,7 @@ impl State {
                 offset,
                 length,
             } => {
-                self.require_splice(kernel)?;
+                self.require(kernel, Capability::Splice)?;
                 plain(self.splice_to_file(pipe, file, *offset, *length))
             }
             Op::Sync { file, .. } => {
@@ -130,15 +130,6 @@ impl State {
             } => self.perform_open(kernel, directory, path, *how),
             Op::Blocking(call) => self.perform_blocking(call),
             _ => self.perform_on_name(kernel, op),
-        }
-    }
-
-    fn require_splice(&self, kernel: KernelId) -> Result<(), Errno> {
-        let capabilities = self.rings[kernel.0].capabilities;
-        if capabilities.has(Capability::Splice) {
-            Ok(())
-        } else {
-            Err(Errno::EOPNOTSUPP)
         }
     }
 
@@ -383,7 +374,7 @@ impl State {
         offset: u64,
         length: u32,
     ) -> Residency {
-        let can_ask = self.rings[kernel.0].capabilities.has(Capability::CacheStat);
+        let can_ask = self.has(kernel, Capability::CacheStat);
         let Some(open) = self.file_of(file).ok().filter(|_| can_ask) else {
             return Residency::Unknown;
         };

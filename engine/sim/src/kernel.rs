@@ -4,9 +4,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use ringway_io::{
-    Address, Capabilities, Completion, Descriptor, Doorbell, Errno, Kernel, Lease, LeaseMut,
-    Limits, ListenOptions, Op, OpId, Payload, PeerCredentials, Pipe, ProvidedBuffer, Residency,
-    Route, ShutdownHow, SocketOption, SocketStatistics, TeardownReport, Token, Wait,
+    Address, Capabilities, Capability, Completion, Descriptor, Doorbell, Errno, Kernel, Lease,
+    LeaseMut, Limits, ListenOptions, Op, OpId, Payload, PeerCredentials, Pipe, ProvidedBuffer,
+    Residency, Route, ShutdownHow, SocketOption, SocketStatistics, TeardownReport, Token, Wait,
 };
 
 use crate::arena::Arena;
@@ -187,6 +187,7 @@ impl Kernel for SimKernel {
     fn acquire_pipe(&mut self) -> Option<Pipe> {
         let pipes_max = self.limits.pipes_max;
         self.alive(|state, kernel| {
+            state.require(kernel, Capability::Splice)?;
             let pool = &mut state.rings[kernel.0].pipes;
             if pool.lent >= pipes_max {
                 return Err(Errno::EMFILE);

@@ -97,8 +97,13 @@ impl State {
         Ok(count as u32)
     }
 
-    fn require(&self, kernel: KernelId, capability: Capability) -> Result<(), Errno> {
-        if self.rings[kernel.0].capabilities.has(capability) {
+    pub(crate) fn has(&self, kernel: KernelId, capability: Capability) -> bool {
+        self.rings[kernel.0].capabilities.has(capability)
+    }
+
+    /// `EOPNOTSUPP` without a capability.
+    pub(crate) fn require(&self, kernel: KernelId, capability: Capability) -> Result<(), Errno> {
+        if self.has(kernel, capability) {
             Ok(())
         } else {
             Err(Errno::EOPNOTSUPP)
@@ -160,6 +165,10 @@ impl State {
     ) -> Result<u32, Errno> {
         self.require(kernel, Capability::Splice)?;
         self.require(kernel, Capability::ArenaSplice)?;
+        if lease.location().arena != kernel.0 as u64 {
+            // Another shard's memory has no place in this one's.
+            return Err(Errno::EOPNOTSUPP);
+        }
         let mut source = ByteQueue::of(reference(lease, false));
         self.fill_pipe(&pipe.write, &mut source, lease.len())
     }

@@ -175,12 +175,13 @@ impl State {
             self.violations
                 .push(Violation::PipeNotEmpty { kernel, bytes });
         }
-        if is_empty && self.is_named_by_ops(&[&pipe.read, &pipe.write]) {
+        let is_named = self.is_named_by_ops(&[&pipe.read, &pipe.write]);
+        if is_empty && is_named {
             self.violations.push(Violation::PipeInUse { kernel });
         }
         let pool = &mut self.rings[kernel.0].pipes;
         pool.lent = pool.lent.saturating_sub(1);
-        if is_empty && bytes == 0 {
+        if is_empty && bytes == 0 && !is_named {
             pool.idle.push(pipe);
         }
     }
