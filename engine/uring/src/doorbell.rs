@@ -8,10 +8,19 @@
 //! The flag is cleared before the owner looks at its mailboxes and set after a sender has filled
 //! one, so a sender that finds it set is seen by a look that is still to come.
 //!
-//! Why an eventfd: any thread can ring it, with or without a ring of its own, and it stays a
-//! harmless file when the shard is gone, where a message to a ring whose thread has exited reports
-//! success. Why a read and not a poll: it clears the counter by itself, one system call less per
-//! wake. Multishot polls on an eventfd lose their end on kernels before April 2026.
+//! Why an eventfd and not a message to the ring (`IORING_REGISTER_SEND_MSG_RING`, 6.13): measured
+//! on 6.18, two cores, 100,000 rings, median from ring to seen:
+//!
+//! | | owner asleep | owner awake | cost to the ringing thread |
+//! |---|---|---|---|
+//! | eventfd, ring read | 25 µs | 0.8 µs | 8.7 µs / 0.4 µs |
+//! | eventfd, poll and read(2) | 25 µs | 1.2–6.5 µs | 8.6 µs / 0.4–6.6 µs |
+//! | message | 7–19 µs | 5–7 µs | 9–11 µs / 5–6 µs |
+//!
+//! A message wakes a sleeper somewhat sooner, but interrupts an owner that runs; it needs 6.13, and
+//! to a ring whose thread has exited it reports success. An eventfd is a harmless file when the
+//! shard is gone. A read clears the counter by itself, where a poll needs a call more. Multishot
+//! polls on an eventfd lose their end on kernels before April 2026.
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `AcceptMultishot` | a single accept, `more` unset after each |
 //! | `ReceiveMultishot` | a single receive into a provided buffer, `more` unset after each |
+//! | any provided buffer | `EOPNOTSUPP` for a multishot receive |
 //! | `RegisteredBuffers` | plain read and write; zero-copy send from unregistered memory |
 //! | `SendZeroCopy` | `EOPNOTSUPP` at once: the caller has its own copying path |
 //! | `ZeroCopyReport` | notifications that do not say whether the kernel copied |
@@ -42,6 +43,7 @@ pub(crate) struct Refused {
 pub(crate) struct Means<'a> {
     pub capabilities: Capabilities,
     pub arena: Option<&'a Arena>,
+    pub has_provided: bool,
     pub now_ns: u64,
 }
 
@@ -104,6 +106,9 @@ fn lower_socket(op: Op, means: &Means<'_>) -> Result<Plan, Refused> {
             buffer: checked(buffer)?,
             exact,
         },
+        Op::ReceiveMultishot { .. } if !means.has_provided => {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
         Op::ReceiveMultishot { socket } => Request::ReceiveProvided {
             multishot: has(Capability::ReceiveMultishot) && !is_unix_socket(&socket),
             socket,

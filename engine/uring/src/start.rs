@@ -50,6 +50,13 @@ impl Uring {
         let mut reductions = ops_reduction(&config, sizes);
         let arena = start_arena(&config, &mut ring, &mut findings, &mut reductions);
         let provided = start_provided(&config, &mut ring, &mut reductions);
+        if provided.is_none() {
+            absent(
+                &mut findings,
+                Capability::ReceiveMultishot,
+                "no provided buffers",
+            );
+        }
         let capabilities = settle(&mut findings, config.masked);
         ring.set_no_iowait(capabilities.has(Capability::NoIoWait));
         let has_splice = capabilities.has(Capability::Splice);
@@ -140,10 +147,7 @@ fn start_arena(
     reductions: &mut Vec<Reduction>,
 ) -> Option<Arena> {
     if config.arena_bytes == 0 {
-        let none = || Err("no arena is configured".to_string());
-        findings.push(Finding::new(Capability::RegisteredBuffers, none()));
-        findings.push(Finding::new(Capability::ArenaSplice, none()));
-        findings.push(Finding::new(Capability::HugePages, none()));
+        no_arena(findings, "none is configured");
         return None;
     }
     let mut arena = match Arena::new(config.arena_bytes, config.poison_returned) {
@@ -155,6 +159,7 @@ fn start_arena(
                 got: 0,
                 reason: format!("memfd_create(2) or mmap(2): {errno}"),
             });
+            no_arena(findings, "it could not be mapped");
             return None;
         }
     };
@@ -173,6 +178,16 @@ fn start_arena(
     ));
     findings.push(Finding::new(Capability::HugePages, look_for_huge(&arena)));
     Some(arena)
+}
+
+fn no_arena(findings: &mut Vec<Finding>, why: &str) {
+    let of_the_arena = [
+        Capability::RegisteredBuffers,
+        Capability::ArenaSplice,
+        Capability::HugePages,
+    ];
+    let none = of_the_arena.map(|each| Finding::new(each, Err(format!("no arena: {why}"))));
+    findings.extend(none);
 }
 
 /// Registers as much of the arena as the locked-memory limit allows, from its start, in whole
@@ -254,6 +269,17 @@ fn start_provided(
         });
     })
     .ok()
+}
+
+/// What was tried works, but this ring has not what it takes.
+fn absent(findings: &mut [Finding], capability: Capability, why: &str) {
+    let found = findings
+        .iter_mut()
+        .find(|each| each.capability == capability);
+    if let Some(finding) = found {
+        finding.is_present = false;
+        finding.how = why.to_string();
+    }
 }
 
 /// Marks what is masked, sorts, and returns what is left.

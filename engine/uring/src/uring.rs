@@ -178,6 +178,7 @@ impl Uring {
         let means = Means {
             capabilities: self.capabilities,
             arena: self.arena.as_ref(),
+            has_provided: self.provided.is_some(),
             now_ns: Self::clock_ns(),
         };
         match lower(op, &means) {

@@ -9,18 +9,15 @@
 //! 2. Lengths in the entry never exceed the memory behind the address: both come from one slice.
 //! 3. After `entry`, nothing in the `Held` is touched until it is finished: its fields are private
 //!    and only `finish` takes it apart.
-#![allow(unsafe_code)]
 
 use std::os::fd::RawFd;
 
 use io_uring::{opcode, squeue, types};
-use nix::sys::socket::SockaddrLike;
-use ringway_io::{BufferRef, Descriptor, Directory, FileStat, Readiness};
+use ringway_io::{Descriptor, Directory, FileStat, Readiness};
 
-use super::stable::Stable;
+use super::scratch::Scratch;
 use crate::provided::GROUP;
-use crate::request::{Memory, OpenFlags, Request, SocketAddress};
-use crate::stat::file_stat;
+use crate::request::{Memory, Request};
 
 /// The one registered buffer: a prefix of the arena.
 pub(crate) const ARENA_BUFFER_INDEX: u16 = 0;
@@ -40,24 +37,6 @@ pub(crate) struct Held {
     scratch: Scratch,
 }
 
-/// Arguments and answers that the kernel reads and writes by address.
-enum Scratch {
-    None,
-    Address(Stable<SocketAddress>),
-    Time(Stable<types::Timespec>),
-    OpenHow(Stable<types::OpenHow>),
-    Stat(Stable<libc::statx>),
-    Message(Stable<Message>),
-}
-
-struct Message {
-    header: libc::msghdr,
-    vectors: [libc::iovec; VECTORS_MAX],
-}
-
-// SAFETY: the addresses inside point into buffers of the same `Held` (1), which travel with it.
-unsafe impl Send for Message {}
-
 /// A request that the kernel is done with.
 pub(crate) struct Finished {
     /// What was asked, with what it owned.
@@ -69,28 +48,15 @@ pub(crate) struct Finished {
 impl Held {
     /// Prepares the memory an entry needs besides the request's own.
     pub(crate) fn new(request: Request) -> Self {
-        let scratch = match &request {
-            Request::Connect { address, .. } => Scratch::Address(Stable::new(*address)),
-            Request::Timeout { after_ns } => Scratch::Time(Stable::new(timespec(*after_ns))),
-            Request::Open { how, .. } => Scratch::OpenHow(Stable::new(open_how(*how))),
-            Request::Stat { .. } => Scratch::Stat(Stable::new(empty_stat())),
-            Request::SendVectored { buffers, .. } => {
-                Scratch::Message(Stable::new(Message::new(buffers)))
-            }
-            _ => Scratch::None,
-        };
-        if let Scratch::Message(message) = &scratch {
-            Message::link(message);
+        Self {
+            scratch: Scratch::of(&request),
+            request,
         }
-        Self { request, scratch }
     }
 
     /// Takes it apart after its last completion.
     pub(crate) fn finish(self) -> Finished {
-        let stat = match &self.scratch {
-            Scratch::Stat(stat) => Some(file_stat(&stat.get())),
-            _ => None,
-        };
+        let stat = self.scratch.told();
         Finished {
             request: self.request,
             stat,
@@ -361,99 +327,6 @@ impl Held {
     }
 }
 
-impl Scratch {
-    fn address(&self) -> *const libc::sockaddr {
-        match self {
-            Self::Address(address) => SocketAddress::pointer(address),
-            _ => std::ptr::null(),
-        }
-    }
-
-    fn time(&self) -> *const types::Timespec {
-        match self {
-            Self::Time(time) => time.as_ptr(),
-            _ => std::ptr::null(),
-        }
-    }
-
-    fn open_how(&self) -> *const types::OpenHow {
-        match self {
-            Self::OpenHow(how) => how.as_ptr(),
-            _ => std::ptr::null(),
-        }
-    }
-
-    fn stat(&self) -> *mut types::statx {
-        match self {
-            Self::Stat(stat) => stat.as_ptr().cast(),
-            _ => std::ptr::null_mut(),
-        }
-    }
-
-    fn message(&self) -> *const libc::msghdr {
-        match self {
-            // The header is the first field of a `repr(Rust)` struct only by chance: ask for it.
-            Self::Message(message) => Message::header(message),
-            _ => std::ptr::null(),
-        }
-    }
-}
-
-impl Message {
-    fn new(buffers: &[BufferRef]) -> Self {
-        let nothing = libc::iovec {
-            iov_base: std::ptr::null_mut(),
-            iov_len: 0,
-        };
-        let mut vectors = [nothing; VECTORS_MAX];
-        for (vector, buffer) in vectors.iter_mut().zip(buffers) {
-            let slice = buffer.as_slice();
-            vector.iov_base = slice.as_ptr().cast_mut().cast();
-            vector.iov_len = slice.len();
-        }
-        // SAFETY: `msghdr` is plain numbers and pointers, for which all zeroes is a value.
-        let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-        header.msg_iovlen = buffers.len().min(VECTORS_MAX) as _;
-        Self { header, vectors }
-    }
-
-    /// Lets the header point to the vectors beside it, now that both lie where they stay.
-    fn link(message: &Stable<Self>) {
-        let base = message.as_ptr();
-        // SAFETY: `base` is alive and nobody else has seen it yet (`Stable`, 1).
-        let vectors = unsafe { &raw mut (*base).vectors };
-        // SAFETY: as above.
-        unsafe { (*base).header.msg_iov = vectors.cast() };
-    }
-
-    fn header(message: &Stable<Self>) -> *const libc::msghdr {
-        let base = message.as_ptr();
-        // SAFETY: `base` is alive (`Stable`, 1); only an address is taken.
-        unsafe { &raw const (*base).header }
-    }
-}
-
-impl SocketAddress {
-    /// Size in the kernel's form.
-    pub(crate) fn length(&self) -> libc::socklen_t {
-        match self {
-            Self::V4(address) => address.len(),
-            Self::V6(address) => address.len(),
-            Self::Unix(address) => address.len(),
-        }
-    }
-
-    fn pointer(stable: &Stable<Self>) -> *const libc::sockaddr {
-        // SAFETY: the value is alive and only read, by us and by the kernel (`Stable`, 1).
-        let address = unsafe { &*stable.as_ptr() };
-        match address {
-            Self::V4(address) => address.as_ptr(),
-            Self::V6(address) => address.as_ptr(),
-            Self::Unix(address) => address.as_ptr().cast(),
-        }
-    }
-}
-
 fn raw(descriptor: &Descriptor) -> RawFd {
     // A simulated object has no number; -1 makes the kernel say EBADF.
     descriptor.os_number().unwrap_or(-1)
@@ -490,20 +363,4 @@ fn poll_mask(readiness: Readiness) -> u32 {
         Readiness::Writable => libc::POLLOUT,
     };
     u32::from(mask.cast_unsigned())
-}
-
-fn timespec(after_ns: u64) -> types::Timespec {
-    types::Timespec::from(std::time::Duration::from_nanos(after_ns))
-}
-
-fn open_how(how: OpenFlags) -> types::OpenHow {
-    types::OpenHow::new()
-        .flags(how.flags)
-        .mode(how.mode)
-        .resolve(how.resolve)
-}
-
-fn empty_stat() -> libc::statx {
-    // SAFETY: `statx` is plain numbers, for which all zeroes is a value.
-    unsafe { std::mem::zeroed() }
 }

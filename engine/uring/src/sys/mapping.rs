@@ -1,8 +1,8 @@
 //! Memory from mmap(2), unmapped when the last owner drops it.
 //!
 //! Invariants:
-//! 1. `base..base + length` is one mapping (or adjacent ones) made here, readable and writable,
-//!    and nobody else unmaps or remaps any of it.
+//! 1. `base..base + length` was mapped here, readable and writable but for `view`, of which only
+//!    the address is used; nobody else unmaps or remaps any of it.
 //! 2. It stays mapped until `Drop`, which runs once.
 //! 3. `length` is a multiple of the page size and not 0.
 #![allow(unsafe_code)]

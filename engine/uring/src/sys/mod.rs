@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `mapping` | memory from mmap(2) that is unmapped once |
 //! | `stable` | one value whose address never changes |
+//! | `scratch` | arguments and answers that travel by address |
 //! | `held` | what a submitted entry points to, and the entry built from it |
 //! | `ring` | the queues; memory goes in with an entry and comes out with its last completion |
 //! | `arena` | pieces of one memfd, lent and taken back |
@@ -22,5 +23,6 @@ pub(crate) mod mapping;
 pub(crate) mod process;
 pub(crate) mod provided;
 pub(crate) mod ring;
+mod scratch;
 pub(crate) mod socket;
 mod stable;

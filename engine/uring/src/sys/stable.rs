@@ -4,7 +4,7 @@
 //! kernel has one.
 //!
 //! Invariants:
-//! 1. `pointer` came from `Box::into_raw` and is given back to `Box` once, in `Drop`.
+//! 1. `pointer` came from `Box::leak` and is given back to `Box` once, in `Drop`.
 //! 2. `T` is valid for every bit pattern the kernel may write (the structs of its interface).
 #![allow(unsafe_code)]
 
@@ -42,7 +42,7 @@ impl<T> Stable<T> {
 
 impl<T> Drop for Stable<T> {
     fn drop(&mut self) {
-        // SAFETY: from `Box::into_raw`, once (1).
+        // SAFETY: from `Box::leak`, given back once (1).
         drop(unsafe { Box::from_raw(self.pointer.as_ptr()) });
     }
 }
