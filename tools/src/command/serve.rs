@@ -1,0 +1,72 @@
+//! `ringway serve`: a directory for others.
+
+use std::time::Duration;
+
+use ringway::{Engine, Listener, block_on};
+use ringway_files::{ServeOptions, Server};
+use serde_json::json;
+
+use crate::cli::Serve;
+use crate::counters;
+use crate::engine_start::{SHUTDOWN_WITHIN, Shards, start};
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::output::Output;
+
+/// How long transfers under way may take to end by themselves after the first signal; then they
+/// are ended with their resume points written.
+const DRAIN_WITHIN: Duration = Duration::from_secs(1);
+
+/// Serves until a signal comes.
+pub(super) fn run(options: &Serve, output: &Output) -> Result<(), Failure> {
+    let interrupt = Interrupt::install()?;
+    let engine = start(Shards::PerCore)?;
+    let outcome = block_on(serve(options, &engine, &interrupt, output));
+    let statistics = block_on(engine.statistics()).unwrap_or_default();
+    block_on(engine.shutdown(SHUTDOWN_WITHIN));
+    outcome?;
+    output.finish(&json!({ "statistics": counters::all(&statistics) }));
+    Ok(())
+}
+
+async fn serve(
+    options: &Serve,
+    engine: &Engine,
+    interrupt: &Interrupt,
+    output: &Output,
+) -> Result<(), Failure> {
+    let serve_options = ServeOptions {
+        read_only: options.read_only,
+        ..ServeOptions::new(&options.root)
+    };
+    let server = Server::new(engine, serve_options).await?;
+    let listener = engine
+        .listen(&options.listen, options.credentials.listen_options()?)
+        .await
+        .map_err(|error| {
+            let failure = Failure::from(error);
+            failure.during(format_args!("cannot listen on {}", options.listen))
+        })?;
+    announce(&listener, output);
+    let served = interrupt
+        .unless_requested(async { Ok(server.serve(&listener).await?) })
+        .await;
+    listener.close();
+    let drained = server.drain(DRAIN_WITHIN).await;
+    tracing::info!(?drained, "drained");
+    match served {
+        Err(_) if interrupt.is_requested() => Ok(()),
+        other => other,
+    }
+}
+
+/// Tells that clients can connect. With `--json` this is the document: a server has no other
+/// outcome to wait for, and whoever started it needs the address now.
+fn announce(listener: &Listener, output: &Output) {
+    let address = listener.address().to_string();
+    output.line(&format!("listening on {address}"));
+    output.event("listening", json!({ "address": address }));
+    if !output.is_stream() {
+        output.finish(&json!({ "event": "listening", "address": address }));
+    }
+}

@@ -1,0 +1,36 @@
+//! The engine as the command line starts it.
+
+use std::time::Duration;
+
+use ringway::{Config, Engine};
+
+use crate::failure::Failure;
+
+/// How long an engine may take to end: what hangs longer is left to the kernel.
+pub(crate) const SHUTDOWN_WITHIN: Duration = Duration::from_secs(2);
+
+/// How many shards a command wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shards {
+    /// A client has one session, which lives on one shard.
+    One,
+    /// A server has many.
+    PerCore,
+}
+
+/// Starts it; capabilities named in `RINGWAY_MASK` are done without.
+pub(crate) fn start(shards: Shards) -> Result<Engine, Failure> {
+    Ok(Engine::start(configuration(shards)?)?)
+}
+
+fn configuration(shards: Shards) -> Result<Config, Failure> {
+    let config = Config::from_environment()
+        .map_err(|error| Failure::usage(format_args!("RINGWAY_MASK: {error}")))?;
+    Ok(Config {
+        shards: match shards {
+            Shards::One => 1,
+            Shards::PerCore => 0,
+        },
+        ..config
+    })
+}
