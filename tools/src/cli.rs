@@ -137,6 +137,9 @@ pub(crate) struct Serve {
     pub(crate) read_only: bool,
     #[command(flatten)]
     pub(crate) credentials: Credentials,
+    /// With --insecure: also on addresses that other machines can reach
+    #[arg(long, requires = "insecure")]
+    pub(crate) anywhere: bool,
 }
 
 /// Who we are.

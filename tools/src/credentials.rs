@@ -1,6 +1,8 @@
 //! Keys and connections as the command line names them.
 
-use ringway::{ConnectOptions, Engine, Keys, ListenOptions, PathChoice, Target};
+use ringway::{
+    AuthenticationMode, ConnectOptions, Engine, Keys, ListenOptions, PathChoice, Target,
+};
 use ringway_files::{Client, ClientOptions};
 
 use crate::cli::{Credentials, Reach};
@@ -28,10 +30,14 @@ impl Credentials {
         }))
     }
 
-    /// How to listen with them.
-    pub(crate) fn listen_options(&self) -> Result<ListenOptions, Failure> {
-        let keys = self.keys()?;
-        Ok(keys.map_or_else(ListenOptions::insecure, ListenOptions::keyed))
+    /// How to listen with them; `anywhere` counts only without keys.
+    pub(crate) fn listen_options(&self, anywhere: bool) -> Result<ListenOptions, Failure> {
+        let mut options = ListenOptions::insecure();
+        options.authentication = match self.keys()? {
+            Some(keys) => AuthenticationMode::Keyed(keys),
+            None => AuthenticationMode::Insecure { anywhere },
+        };
+        Ok(options)
     }
 }
 

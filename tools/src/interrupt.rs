@@ -4,6 +4,7 @@
 //! removed. A second one ends the process at once.
 
 use std::future::{Future, poll_fn};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
@@ -23,6 +24,7 @@ pub(crate) struct Interrupt(Arc<Mutex<State>>);
 struct State {
     requested: bool,
     wakers: Vec<Waker>,
+    to_remove: Vec<PathBuf>,
 }
 
 impl Interrupt {
@@ -40,7 +42,7 @@ impl Interrupt {
             .spawn(move || {
                 for _ in &mut signals {
                     if !shared.request() {
-                        std::process::exit(i32::from(Exit::Interrupted.number()));
+                        shared.end_at_once();
                     }
                 }
             })
@@ -54,6 +56,21 @@ impl Interrupt {
         let first = !std::mem::replace(&mut state.requested, true);
         state.wakers.drain(..).for_each(Waker::wake);
         first
+    }
+
+    /// Names a directory that is removed even if the process has to end at once.
+    pub(crate) fn remove_at_end(&self, directory: PathBuf) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.to_remove.push(directory);
+    }
+
+    fn end_at_once(&self) -> ! {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for directory in state.to_remove.drain(..) {
+            // Most likely the first signal is just having it removed.
+            let _ = std::fs::remove_dir_all(directory);
+        }
+        std::process::exit(i32::from(Exit::Interrupted.number()));
     }
 
     /// Whether the end was asked for.

@@ -40,13 +40,7 @@ async fn serve(
         ..ServeOptions::new(&options.root)
     };
     let server = Server::new(engine, serve_options).await?;
-    let listener = engine
-        .listen(&options.listen, options.credentials.listen_options()?)
-        .await
-        .map_err(|error| {
-            let failure = Failure::from(error);
-            failure.during(format_args!("cannot listen on {}", options.listen))
-        })?;
+    let listener = listen(options, engine).await?;
     announce(&listener, output);
     let served = interrupt
         .unless_requested(async { Ok(server.serve(&listener).await?) })
@@ -58,6 +52,18 @@ async fn serve(
         Err(_) if interrupt.is_requested() => Ok(()),
         other => other,
     }
+}
+
+async fn listen(options: &Serve, engine: &Engine) -> Result<Listener, Failure> {
+    let listen_options = options.credentials.listen_options(options.anywhere)?;
+    let listener = engine.listen(&options.listen, listen_options).await;
+    listener.map_err(|error| {
+        let mut failure = Failure::from(error);
+        if options.credentials.insecure && failure.code == "permission_denied" {
+            failure.message += "; without keys only loopback and Unix sockets, or --anywhere";
+        }
+        failure.during(format_args!("cannot listen on {}", options.listen))
+    })
 }
 
 /// Tells that clients can connect. With `--json` this is the document: a server has no other

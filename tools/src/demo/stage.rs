@@ -52,6 +52,7 @@ impl Stage {
             .prefix("ringway-demo-")
             .tempdir()
             .map_err(fail)?;
+        interrupt.remove_at_end(directory.path().to_owned());
         let seed = options.seed.unwrap_or_else(random_seed);
         let mut stage = Self {
             source: options
