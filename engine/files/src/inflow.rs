@@ -1,0 +1,115 @@
+//! A large body on its way from a stream into a partial file.
+//!
+//! ```text
+//! receive |── 64 MiB ──|── 64 MiB ──|── …
+//! sync                 |─ of the 1st ─|─ of the 2nd ─| …
+//! ```
+//!
+//! The sync of one stretch runs while the next is received, so the receiver waits for the disk
+//! only when the disk is slower than the network.
+
+use ringway::{Status, Stream};
+
+use crate::failure::{At, Failure, Fault, Halt};
+use crate::limits::SYNC_EVERY_BYTES;
+use crate::message::status;
+use crate::partial::Partial;
+use crate::signal::Signal;
+use crate::window::{Either, both, race};
+
+/// What may end an inflow besides its own end, and who watches it.
+pub(crate) struct Inflow<'a> {
+    pub(crate) stream: &'a Stream,
+    pub(crate) partial: &'a Partial,
+    /// Set when a newer writer of the same source takes over.
+    pub(crate) fenced: &'a Signal,
+    /// Set when the server stops.
+    pub(crate) interrupted: &'a Signal,
+    /// Most bytes between two reports of progress.
+    pub(crate) step: u64,
+}
+
+impl Inflow<'_> {
+    /// Receives everything from the partial file's offset to its size. Reports progress in
+    /// bytes.
+    pub(crate) async fn run(&self, progress: &dyn Fn(u64)) -> Result<(), Halt> {
+        let (mut at, size) = (self.partial.offset(), self.partial.size());
+        let mut unsynced = false;
+        while at < size {
+            let stretch = SYNC_EVERY_BYTES.min(size - at);
+            let previous = async {
+                match unsynced {
+                    true => self.partial.sync(at).await,
+                    false => Ok(()),
+                }
+            };
+            let (received, synced) = both(self.stretch(at, stretch, progress), previous).await;
+            received?;
+            synced?;
+            at += stretch;
+            unsynced = true;
+        }
+        Ok(())
+    }
+
+    async fn stretch(&self, from: u64, bytes: u64, progress: &dyn Fn(u64)) -> Result<(), Halt> {
+        let mut done = 0;
+        while done < bytes {
+            let wanted = self.step.min(bytes - done);
+            let received = self.step_into_file(from + done, wanted).await?;
+            progress(received);
+            done += received;
+            if received < wanted {
+                return Err(self.truncated().await);
+            }
+        }
+        Ok(())
+    }
+
+    async fn step_into_file(&self, at: u64, bytes: u64) -> Result<u64, Halt> {
+        let stopped = race(self.fenced.wait(), self.interrupted.wait());
+        let receive = self
+            .stream
+            .receive_into_file(self.partial.file(), at, bytes);
+        let shown = &self.partial.target().shown;
+        match race(receive, stopped).await {
+            Either::First(received) => received.at(shown),
+            Either::Second(Either::First(())) => Err(Failure::new(Fault::Superseded, shown).into()),
+            Either::Second(Either::Second(())) => Err(Failure::new(Fault::Draining, shown).into()),
+        }
+    }
+
+    /// The sender ended before the announced size: why?
+    async fn truncated(&self) -> Halt {
+        match self.stream.peer_status().await {
+            Ok(status) if status == Status::ok() => {
+                Halt::broken("F-41", "the body is shorter than announced")
+            }
+            Ok(status) => ended_early(&status, self.partial),
+            Err(error) => Halt::Session(error),
+        }
+    }
+
+    /// After the whole body: nothing may follow, and the sender confirms its source.
+    pub(crate) async fn confirm(&self) -> Result<(), Halt> {
+        if self.stream.receive().await?.is_some() {
+            return Err(Halt::broken("F-41", "the body is longer than announced"));
+        }
+        let status = self.stream.peer_status().await?;
+        match status == Status::ok() {
+            true => Ok(()),
+            false => Err(ended_early(&status, self.partial)),
+        }
+    }
+}
+
+fn ended_early(ended: &Status, partial: &Partial) -> Halt {
+    let shown = &partial.target().shown;
+    let fault = match ended.code {
+        status::SOURCE_CHANGED => Fault::SourceChanged,
+        _ => Fault::SourceFailed {
+            what: ended.text.clone(),
+        },
+    };
+    Failure::new(fault, shown).into()
+}
