@@ -25,7 +25,7 @@ pub(crate) fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
         Command::Key(options) => key::run(options, output),
         Command::Probe(_) => probe::run(output),
         Command::Completions(options) => completions::run(options),
-        Command::Man(options) => man::run(options),
+        Command::Man(options) => man::run(options, output),
         Command::DemoServe(options) => demo::serve::run(options, output),
         Command::DemoSend(options) => demo::send::run(options, output),
     }

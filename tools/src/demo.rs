@@ -132,5 +132,5 @@ fn watch(
             output.event("progress", json!({ "bytes_acked": cutter.bytes_acked() }));
         }
     }
-    Ok(())
+    cutter.catch_up()
 }

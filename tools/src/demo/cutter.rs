@@ -93,11 +93,18 @@ impl Cutter {
     /// cuts if it is time.
     pub(super) fn look(&mut self, interval: Duration) -> Result<Option<Cut>, Failure> {
         self.wait(interval);
+        self.catch_up()?;
+        self.cut_if_due()
+    }
+
+    /// Takes over what has come and measures. Alone it is the last look, when the sender is done:
+    /// the rest of a small file may have gone between two looks.
+    pub(super) fn catch_up(&mut self) -> Result<(), Failure> {
         while let Some(socket) = self.receive()? {
             self.adopt(socket);
         }
         self.measure();
-        self.cut_if_due()
+        Ok(())
     }
 
     fn wait(&self, interval: Duration) {
