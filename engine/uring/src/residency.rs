@@ -6,7 +6,7 @@
 
 use std::os::fd::OwnedFd;
 
-use nix::sys::stat::fstat;
+use nix::sys::stat::{FileStat, fstat};
 use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 use nix::unistd::Uid;
 use ringway_io::Residency;
@@ -46,7 +46,7 @@ fn by_cachestat(file: &OwnedFd, offset: u64, length: u64) -> Residency {
         return Residency::Resident;
     }
     // Fewer pages than asked for: the file may end before, or be one that has no disk.
-    let Ok(stat) = fstat(file) else {
+    let Some(stat) = regular(file) else {
         return Residency::Unknown;
     };
     let size = u64::try_from(stat.st_size).unwrap_or(0);
@@ -63,7 +63,7 @@ fn by_cachestat(file: &OwnedFd, offset: u64, length: u64) -> Residency {
 }
 
 fn by_mincore(file: &OwnedFd, offset: u64, length: u64) -> Residency {
-    let Ok(stat) = fstat(file) else {
+    let Some(stat) = regular(file) else {
         return Residency::Unknown;
     };
     let caller = Uid::effective();
@@ -90,6 +90,12 @@ fn by_mincore(file: &OwnedFd, offset: u64, length: u64) -> Residency {
         Some(Ok(_)) => Residency::Absent,
         _ => Residency::Unknown,
     }
+}
+
+/// Nothing else has an end and pages.
+fn regular(file: &OwnedFd) -> Option<FileStat> {
+    let stat = fstat(file).ok()?;
+    (stat.st_mode & libc::S_IFMT == libc::S_IFREG).then_some(stat)
 }
 
 /// Pages that a range touches.

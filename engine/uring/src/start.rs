@@ -91,12 +91,12 @@ impl Uring {
             bell_op: None,
             helpers: Helpers::start(config.helper_threads, config.helper_queue_max, &shared_bell)?,
             bell,
-            notification: None,
             capabilities,
             findings,
             limits,
             config,
             is_ending: false,
+            has_queued_in_reap: false,
         };
         uring.first_pipe();
         uring.arm_bell();

@@ -32,7 +32,7 @@ impl Uring {
             return Ok(());
         }
         self.run()?;
-        if let Some(eventfd) = &self.notification {
+        if let Some(eventfd) = self.bell.notification() {
             let _ = eventfd.read();
         }
         if let Some(arena) = &mut self.arena {
@@ -133,6 +133,7 @@ impl Uring {
         if errno == Errno::ENOENT && waits && flight.cancels < CANCELS_MAX {
             flight.cancels += 1;
             self.put_cancel(id);
+            self.has_queued_in_reap = true;
         }
         None
     }
@@ -184,6 +185,7 @@ impl Uring {
         if !self.is_ending {
             self.bell.clear();
             self.arm_bell();
+            self.has_queued_in_reap = true;
         }
     }
 
@@ -202,6 +204,7 @@ impl Uring {
         let directory = Some(Descriptor::from_os(descriptor.ok_or(Errno::EBADF)?));
         let path = std::ffi::CString::default();
         self.put(op, Request::Stat { directory, path });
+        self.has_queued_in_reap = true;
         Ok(())
     }
 

@@ -75,13 +75,14 @@ pub struct Uring {
     pub(crate) bell_descriptor: Descriptor,
     pub(crate) bell_op: Option<OpId>,
     pub(crate) helpers: Helpers,
-    pub(crate) notification: Option<EventFd>,
     pub(crate) capabilities: Capabilities,
     pub(crate) findings: Vec<Finding>,
     pub(crate) limits: Limits,
     pub(crate) config: UringConfig,
     /// Teardown has begun: nothing is armed again.
     pub(crate) is_ending: bool,
+    /// Reaping has queued entries of its own.
+    pub(crate) has_queued_in_reap: bool,
 }
 
 /// Where in its life the ring is.
@@ -142,21 +143,20 @@ impl Uring {
     /// A descriptor that becomes readable when the ring has work, for a foreign event loop:
     /// poll it, then [`enter`](ringway_io::Kernel::enter) with [`ringway_io::Wait::No`] and reap.
     ///
-    /// Made on demand; `enter` clears it. Before the loop sleeps again, `enter` and `reap` must
-    /// have come back empty-handed. Polling the ring's own descriptor instead misses wake-ups of
+    /// Made on demand; `enter` clears it. Before the loop sleeps again, what was submitted must
+    /// have been entered, and `reap` must have come back empty-handed after it. Polling the ring's own descriptor instead misses wake-ups of
     /// deferred work.
     ///
     /// # Errors
     /// What eventfd(2) and io_uring_register(2) say; `EEXIST` on another thread than the issuer's.
     pub fn notification_fd(&mut self) -> Result<BorrowedFd<'_>, Errno> {
-        if self.notification.is_none() {
+        let eventfd = self.bell.notification_or(|| {
             let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
             let eventfd = EventFd::from_flags(flags).map_err(|error| Errno(error as i32))?;
             self.ring.notify_through(eventfd.as_fd())?;
-            self.notification = Some(eventfd);
-        }
-        let eventfd = self.notification.as_ref();
-        Ok(eventfd.expect("made above").as_fd())
+            Ok(eventfd)
+        });
+        eventfd.map(AsFd::as_fd)
     }
 
     pub(crate) fn submit_op(&mut self, token: Token, op: Op) -> OpId {
@@ -349,6 +349,12 @@ impl Uring {
                 None => break,
             }
         }
+        // What reaping has queued (the bell's next read, the second half of a stat) goes out with
+        // the next enter; a foreign loop may sleep before that.
+        if self.has_queued_in_reap && self.bell.notification().is_some() {
+            let _ = self.flush();
+        }
+        self.has_queued_in_reap = false;
         out.len() - before
     }
 }
