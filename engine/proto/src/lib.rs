@@ -1,1 +1,71 @@
-//! Placeholder, replaced within the first commits.
+//! The session protocol as pure state machines (docs/WIRE.md specifies every byte).
+//!
+//! ```text
+//!   Dial ─┐ handshake bytes            ┌─ Accept
+//!         └──▶ Established ──▶ Session ◀┘
+//!                                │ handle_bytes, handle_body, handle_timeout   (network, time in)
+//!                                │ open, send, finish, reset, stop, consume    (application in)
+//!                                ▼
+//!                     poll_transmit, poll_event, poll_timeout                  (out)
+//! ```
+//!
+//! Nothing here does I/O, reads a clock or draws a random number, and no payload byte passes
+//! through: bodies are described by an id the caller chose. Same inputs, same outputs.
+//!
+//! Start with [`Session`], whose documentation states the contract.
+#![forbid(unsafe_code)]
+
+mod accept;
+mod close_reason;
+mod dial;
+mod feature;
+mod frame;
+mod handshake_error;
+mod hello;
+mod id;
+mod incoming;
+mod key;
+mod limit;
+mod name;
+mod proof;
+mod receive_stream;
+mod refusal;
+mod resume;
+mod send_stream;
+mod session;
+mod session_in;
+mod session_out;
+mod status;
+mod stream;
+mod time;
+mod violation;
+mod wire;
+
+pub use accept::{Accept, AllowedNames, Authentication, Claim, Decision, KeyGrant, Need};
+pub use close_reason::CloseReason;
+pub use dial::Dial;
+pub use feature::Features;
+pub use frame::HEADER_BYTES;
+pub use handshake_error::HandshakeError;
+pub use hello::{Established, Intent, LocalEndpoint, PeerIdentity, Role, SessionLimits};
+pub use id::{BodyId, Epoch, SessionId, Side, StreamId};
+pub use incoming::{Incoming, Next, Parsed};
+pub use key::{Key, KeyError};
+pub use limit::{SessionConfig, VERSION_MAX, VERSION_MIN};
+pub use name::{EndpointName, KeyId, NameError};
+pub use refusal::{Refusal, RefusalCode};
+pub use session::{
+    BodyKind, Event, Offer, OpenError, SendError, Session, SessionError, SessionStatistics,
+    StreamOptions, StreamReport, Transmit,
+};
+pub use status::Status;
+pub use stream::StreamProgress;
+pub use time::Time;
+pub use violation::{Rule, Violation};
+
+#[doc(hidden)]
+pub mod testing {
+    //! The codec, for golden vectors and fuzzing.
+    pub use crate::frame::{Frame, FrameError, ResumeEntry};
+    pub use crate::limit::table as limit_table;
+}

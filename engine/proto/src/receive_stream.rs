@@ -1,0 +1,86 @@
+//! The receiving direction of a stream: where it is, what it may still get, how it ends.
+
+use crate::status::Status;
+
+/// How the peer ended its direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ReceiveEnd {
+    /// Not yet.
+    Open,
+    /// At this offset and record, to be told once it is reached.
+    Finish {
+        status: Status,
+        offset: u64,
+        records: u64,
+        is_told: bool,
+    },
+    /// At once.
+    Reset,
+}
+
+/// The receiving direction of a stream.
+#[derive(Debug)]
+pub(crate) struct ReceiveStream {
+    /// In order, bytes.
+    pub(crate) received: u64,
+    /// In order, records.
+    pub(crate) records: u64,
+    pub(crate) consumed: u64,
+    /// Granted to the sender.
+    pub(crate) credit: u64,
+    /// Received and not acked yet.
+    pub(crate) unacked: u64,
+    pub(crate) end: ReceiveEnd,
+    pub(crate) stop: Option<Status>,
+}
+
+impl ReceiveStream {
+    pub(crate) fn new(credit: u64) -> Self {
+        Self {
+            received: 0,
+            records: 0,
+            consumed: 0,
+            credit,
+            unacked: 0,
+            end: ReceiveEnd::Open,
+            stop: None,
+        }
+    }
+
+    /// The end has come and everything before it.
+    pub(crate) fn has_ended(&self) -> bool {
+        match self.end {
+            ReceiveEnd::Open => false,
+            ReceiveEnd::Finish { is_told, .. } => is_told,
+            ReceiveEnd::Reset => true,
+        }
+    }
+
+    /// The finish is reached now: its status, once.
+    pub(crate) fn reach_finish(&mut self) -> Option<(Status, u64)> {
+        match &mut self.end {
+            ReceiveEnd::Finish {
+                status,
+                offset,
+                records,
+                is_told,
+            } if !*is_told && *offset == self.received && *records == self.records => {
+                *is_told = true;
+                Some((status.clone(), *offset))
+            }
+            _ => None,
+        }
+    }
+
+    /// Grants up to `consumed + window`, in steps, so that not every byte taken causes a frame.
+    /// True when the grant has changed.
+    pub(crate) fn grant(&mut self, window: u64) -> bool {
+        let credit = self.consumed.saturating_add(window);
+        let step = window / 4;
+        let is_worth = credit >= self.credit.saturating_add(step.max(1));
+        if is_worth {
+            self.credit = credit;
+        }
+        is_worth
+    }
+}

@@ -1,0 +1,76 @@
+//! One stream: two directions.
+
+use crate::receive_stream::ReceiveStream;
+use crate::send_stream::SendStream;
+
+/// How far a stream has got; offsets count bytes from 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamProgress {
+    /// Accepted from the application.
+    pub accepted: u64,
+    /// Given to a connection at least once.
+    pub sent: u64,
+    /// Copied by the peer's engine.
+    pub acked: u64,
+    /// Taken by the peer's application.
+    pub consumed: u64,
+    /// The peer allows sending up to here.
+    pub credit: u64,
+    /// Received in order.
+    pub received: u64,
+}
+
+/// Both directions of a stream, and what control it owes the peer.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) send: SendStream,
+    pub(crate) receive: ReceiveStream,
+    /// The peer has shown that it knows the stream: frames need not open it.
+    pub(crate) is_known: bool,
+    /// In the queue of streams with body bytes to send.
+    pub(crate) is_queued: bool,
+    pub(crate) owes: Owed,
+}
+
+/// Control frames to be sent for a stream: a set, not a queue, because each is absolute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Owed {
+    pub(crate) ack: bool,
+    pub(crate) stop: bool,
+    pub(crate) reset: bool,
+    pub(crate) finish: bool,
+}
+
+impl Owed {
+    pub(crate) fn is_any(self) -> bool {
+        self.ack || self.stop || self.reset || self.finish
+    }
+}
+
+impl Stream {
+    pub(crate) fn new(send_credit: u64, receive_credit: u64) -> Self {
+        Self {
+            send: SendStream::new(send_credit),
+            receive: ReceiveStream::new(receive_credit),
+            is_known: false,
+            is_queued: false,
+            owes: Owed::default(),
+        }
+    }
+
+    /// Both directions have ended, and both sides know.
+    pub(crate) fn is_over(&self) -> bool {
+        self.send.is_over() && self.receive.has_ended() && !self.owes.is_any()
+    }
+
+    pub(crate) fn progress(&self) -> StreamProgress {
+        StreamProgress {
+            accepted: self.send.accepted,
+            sent: self.send.sent_max,
+            acked: self.send.acked,
+            consumed: self.send.consumed,
+            credit: self.send.credit,
+            received: self.receive.received,
+        }
+    }
+}
