@@ -19,6 +19,8 @@ pub(crate) struct QueueSizes {
     pub submission: u32,
     pub completion: u32,
     pub ops_max: u32,
+    accept_window: u32,
+    provided_count: u32,
 }
 
 /// Largest completion queue that the kernel gives (`IORING_MAX_CQ_ENTRIES`, 6.18).
@@ -27,6 +29,11 @@ const COMPLETION_ENTRIES_MAX: u32 = 65536;
 /// Completions of one op besides data of multishots: its own or the first of a zero-copy send,
 /// the notification, and a failed cancel request.
 const COMPLETIONS_PER_OP: u32 = 3;
+
+/// Below these, a ring is of no use.
+const OPS_MIN: u32 = 16;
+const SUBMISSION_MIN: u32 = 8;
+const ACCEPT_WINDOW_MIN: u32 = 8;
 
 /// The doorbell's and the final cancel's completions.
 const COMPLETIONS_OF_OUR_OWN: u32 = 4;
@@ -75,6 +82,43 @@ pub(crate) fn queue_sizes(
         submission: submission.clamp(1, 32768).next_power_of_two(),
         completion: needed.min(COMPLETION_ENTRIES_MAX).next_power_of_two(),
         ops_max,
+        accept_window,
+        provided_count,
+    }
+}
+
+impl QueueSizes {
+    /// Half of it; `None` at the smallest that is of any use.
+    pub(crate) fn halved(self) -> Option<Self> {
+        let smallest = self.ops_max <= OPS_MIN && self.submission <= SUBMISSION_MIN;
+        (!smallest).then(|| {
+            queue_sizes(
+                (self.submission / 2).max(SUBMISSION_MIN),
+                (self.ops_max / 2).max(OPS_MIN),
+                self.provided_count,
+                (self.accept_window / 2).max(ACCEPT_WINDOW_MIN),
+            )
+        })
+    }
+
+    /// The largest halving that takes no more than a quarter of the locked-memory limit, which
+    /// all rings of the user share.
+    pub(crate) fn fitting(self, memlock_limit_bytes: u64) -> Option<Self> {
+        let mut sizes = self.halved()?;
+        while sizes.locked_bytes() > memlock_limit_bytes / 4 {
+            match sizes.halved() {
+                Some(smaller) => sizes = smaller,
+                None => break,
+            }
+        }
+        Some(sizes)
+    }
+
+    /// Memory the kernel charges for the queues: 64 bytes an entry, 16 a completion, and the head.
+    fn locked_bytes(self) -> u64 {
+        let entries = u64::from(self.submission) * 64;
+        let completions = u64::from(self.completion) * 16 + 64;
+        entries.next_multiple_of(4096) + completions.next_multiple_of(4096)
     }
 }
 
@@ -92,6 +136,20 @@ mod tests {
             prop_assert!(sizes.completion >= 3 * sizes.ops_max + provided + window + 4);
             prop_assert!(sizes.completion <= 65536 && sizes.ops_max >= 1);
         }
+    }
+
+    #[test]
+    fn little_locked_memory_gives_small_queues_that_still_cannot_overflow() {
+        let sizes = queue_sizes(512, 4096, 256, 1024);
+        let small = sizes.fitting(64 << 10).expect("smaller");
+        assert!(small.locked_bytes() <= 16 << 10 && small.ops_max >= 64);
+        assert!(small.completion >= 3 * small.ops_max + 256 + small.accept_window + 4);
+        let mut smallest = small;
+        while let Some(smaller) = smallest.halved() {
+            smallest = smaller;
+        }
+        assert_eq!((smallest.ops_max, smallest.submission), (16, 8));
+        assert_eq!(smallest.fitting(0), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringway_io::{Capabilities, Capability, Doorbell, Errno, Limits, Reduction};
 
@@ -23,6 +24,10 @@ use crate::trial;
 use crate::unavailable::{UringUnavailable, diagnose};
 use crate::uring::{Phase, Uring};
 
+/// How often and how long to wait for locked memory to come back.
+const MEMORY_RETRIES: u32 = 40;
+const MEMORY_PAUSE: Duration = Duration::from_millis(5);
+
 impl Uring {
     /// Sets a ring up, with as much as this machine gives of what is configured.
     ///
@@ -38,16 +43,17 @@ impl Uring {
 
     fn try_start(config: UringConfig) -> Result<Self, Errno> {
         let provided_count = provided_count(&config);
-        let sizes = queue_sizes(
+        let wanted = queue_sizes(
             config.submission_entries,
             config.ops_max,
             provided_count,
             config.accept_window,
         );
         // The ring first: without it, nothing that is tried below says anything.
-        let mut ring = climb(&config, sizes)?;
-        let mut findings = trial::findings().to_vec();
-        let mut reductions = ops_reduction(&config, sizes);
+        let (mut ring, sizes) = climb(&config, wanted)?;
+        let mut findings = trial::findings();
+        findings.extend(features(&config, &ring));
+        let mut reductions = ops_reduction(&config, wanted, sizes);
         let arena = start_arena(&config, &mut ring, &mut findings, &mut reductions);
         let provided = start_provided(&config, &mut ring, &mut reductions);
         if provided.is_none() {
@@ -112,8 +118,28 @@ impl Uring {
     }
 }
 
+/// Tries sizes from the wanted ones down, as far as locked memory demands (since 6.14 the queues
+/// count against the limit).
+fn climb(config: &UringConfig, wanted: QueueSizes) -> Result<(Ring, QueueSizes), Errno> {
+    let mut sizes = wanted;
+    loop {
+        let next = match sizes == wanted {
+            true => sizes.fitting(memlock_limit_bytes()),
+            false => sizes.halved(),
+        };
+        let made = match next {
+            Some(_) => try_rungs(config, sizes),
+            None => patiently(|| try_rungs(config, sizes)),
+        };
+        match (made, next) {
+            (Err(Errno::ENOMEM), Some(smaller)) => sizes = smaller,
+            (made, _) => return made.map(|ring| (ring, sizes)),
+        }
+    }
+}
+
 /// Tries the flag sets from the best one down.
-fn climb(config: &UringConfig, sizes: QueueSizes) -> Result<Ring, Errno> {
+fn try_rungs(config: &UringConfig, sizes: QueueSizes) -> Result<Ring, Errno> {
     let no_sqarray = !config.masked.has(Capability::NoSqArray);
     let completion = config.completion_entries.unwrap_or(sizes.completion);
     let mut last = Errno::EINVAL;
@@ -126,18 +152,73 @@ fn climb(config: &UringConfig, sizes: QueueSizes) -> Result<Ring, Errno> {
     Err(last)
 }
 
+/// Tries again for a while where memory is short: a closed ring gives its locked memory back only
+/// when the kernel comes round to it.
+pub(crate) fn patiently<T>(mut attempt: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    for _ in 0..MEMORY_RETRIES {
+        match attempt() {
+            Err(Errno::ENOMEM) => std::thread::sleep(MEMORY_PAUSE),
+            other => return other,
+        }
+    }
+    attempt()
+}
+
+/// What the ring itself tells.
+fn features(config: &UringConfig, ring: &Ring) -> [Finding; 3] {
+    let parameters = ring.parameters();
+    let told = |is_there: bool, how: &str| match is_there {
+        true => Ok(how.to_string()),
+        false => Err(how.to_string()),
+    };
+    let no_sqarray = match config.masked.has(Capability::NoSqArray) {
+        true => Err("not tried".to_string()),
+        false => told(ring.flags().no_sqarray, "flag IORING_SETUP_NO_SQARRAY"),
+    };
+    [
+        Finding::new(Capability::NoSqArray, no_sqarray),
+        Finding::new(
+            Capability::MinTimeout,
+            told(
+                parameters.is_feature_min_timeout(),
+                "feature bit IORING_FEAT_MIN_TIMEOUT",
+            ),
+        ),
+        Finding::new(
+            Capability::NoIoWait,
+            told(
+                parameters.is_feature_no_iowait(),
+                "feature bit IORING_FEAT_NO_IOWAIT",
+            ),
+        ),
+    ]
+}
+
 fn provided_count(config: &UringConfig) -> u32 {
     config.provided_count.min(ENTRIES_MAX).next_power_of_two()
 }
 
-fn ops_reduction(config: &UringConfig, sizes: QueueSizes) -> Vec<Reduction> {
-    let reduction = (sizes.ops_max < config.ops_max).then(|| Reduction {
+fn ops_reduction(config: &UringConfig, wanted: QueueSizes, got: QueueSizes) -> Vec<Reduction> {
+    let reason = match got == wanted {
+        true => "the kernel's largest completion queue has 65536 entries; use more shards".into(),
+        false => format!("the ring's queues are locked memory; {}", memlock_remedy()),
+    };
+    let reduction = (got.ops_max < config.ops_max).then(|| Reduction {
         what: "ops",
         wanted: config.ops_max.into(),
-        got: sizes.ops_max.into(),
-        reason: "the kernel's largest completion queue has 65536 entries; use more shards".into(),
+        got: got.ops_max.into(),
+        reason,
     });
     reduction.into_iter().collect()
+}
+
+fn memlock_remedy() -> String {
+    format!(
+        "it is limited to {} bytes for all processes of this user: raise it (`ulimit -l`, \
+         `LimitMEMLOCK=` of the systemd unit, /etc/security/limits.conf) or give the process \
+         CAP_IPC_LOCK",
+        memlock_limit_bytes()
+    )
 }
 
 fn start_arena(
@@ -214,10 +295,8 @@ fn register(
             wanted: wanted as u64,
             got: result.unwrap_or(0) as u64,
             reason: format!(
-                "locked memory is limited to {} bytes for all processes of this user: raise it \
-                 (`ulimit -l`, `LimitMEMLOCK=` of the systemd unit, /etc/security/limits.conf) or \
-                 give the process CAP_IPC_LOCK; the rest of the arena works unregistered",
-                memlock_limit_bytes()
+                "registered buffers are locked memory; {}; the rest of the arena works unregistered",
+                memlock_remedy()
             ),
         });
     }
@@ -257,8 +336,7 @@ fn start_provided(
         return None;
     }
     let made = Provided::new(provided_count(config), config.provided_bytes).and_then(|provided| {
-        ring.register_provided(provided.memory(), GROUP)
-            .map(|()| provided)
+        patiently(|| ring.register_provided(provided.memory(), GROUP)).map(|()| provided)
     });
     made.map_err(|errno| {
         reductions.push(Reduction {

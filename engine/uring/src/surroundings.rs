@@ -51,7 +51,8 @@ fn number(path: &str) -> Option<i64> {
 }
 
 fn seccomp_mode() -> Option<i64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    // This thread's: a filter may sit on one thread only.
+    let status = std::fs::read_to_string("/proc/thread-self/status").ok()?;
     let line = status
         .lines()
         .find_map(|line| line.strip_prefix("Seccomp:"))?;

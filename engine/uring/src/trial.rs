@@ -22,6 +22,7 @@ use crate::probe::Finding;
 use crate::provided::{GROUP, Provided};
 use crate::request::{Memory, Request};
 use crate::splice;
+use crate::start::patiently;
 use crate::sys::file::cachestat;
 use crate::sys::ring::{Event, KernelWait, Posted, Ring};
 
@@ -33,103 +34,92 @@ const ENTERS_MAX: u32 = 8;
 
 type Answer = Result<String, String>;
 
-/// The findings of this process.
-pub(crate) fn findings() -> &'static [Finding] {
+/// The findings of this process. Kept, unless there was no ring to try on.
+pub(crate) fn findings() -> Vec<Finding> {
     static FINDINGS: OnceLock<Vec<Finding>> = OnceLock::new();
-    FINDINGS.get_or_init(try_all)
+    if let Some(findings) = FINDINGS.get() {
+        return findings.clone();
+    }
+    match patiently(small_ring) {
+        Ok(mut ring) => FINDINGS.get_or_init(|| try_all(&mut ring)).clone(),
+        Err(errno) => nothing_tried(errno),
+    }
 }
 
-fn try_all() -> Vec<Finding> {
-    let (report, send) = try_send_zero_copy();
+fn small_ring() -> Result<Ring, Errno> {
+    let flags = SetupFlags {
+        disabled: false,
+        no_sqarray: false,
+    };
+    Ring::new(flags, 8, 64)
+}
+
+fn nothing_tried(errno: Errno) -> Vec<Finding> {
+    let tried_on_a_ring = [
+        Capability::SendZeroCopy,
+        Capability::ZeroCopyReport,
+        Capability::ReceiveMultishot,
+        Capability::AcceptMultishot,
+    ];
+    let why = format!("no ring to try it on: {errno}");
+    let absent = tried_on_a_ring.map(|each| Finding::new(each, Err(why.clone())));
+    let mut findings: Vec<_> = absent.into();
+    findings.push(Finding::new(Capability::CacheStat, try_cachestat()));
+    findings.push(Finding::new(Capability::Splice, try_splice()));
+    findings
+}
+
+fn try_all(ring: &mut Ring) -> Vec<Finding> {
+    let (report, send) = try_send_zero_copy(ring);
     let answers = [
         (Capability::SendZeroCopy, send),
         (Capability::ZeroCopyReport, report),
-        (Capability::ReceiveMultishot, try_receive_multishot()),
-        (Capability::AcceptMultishot, try_accept_multishot()),
+        (Capability::ReceiveMultishot, try_receive_multishot(ring)),
+        (Capability::AcceptMultishot, try_accept_multishot(ring)),
         (Capability::CacheStat, try_cachestat()),
         (Capability::Splice, try_splice()),
-        (Capability::NoSqArray, try_no_sqarray()),
-        (
-            Capability::MinTimeout,
-            try_feature("IORING_FEAT_MIN_TIMEOUT", |ring| {
-                ring.parameters().is_feature_min_timeout()
-            }),
-        ),
-        (
-            Capability::NoIoWait,
-            try_feature("IORING_FEAT_NO_IOWAIT", |ring| {
-                ring.parameters().is_feature_no_iowait()
-            }),
-        ),
     ];
     let findings = answers.map(|(capability, answer)| Finding::new(capability, answer));
     findings.into()
 }
 
-fn small_ring() -> Result<Ring, String> {
-    let flags = SetupFlags {
-        disabled: false,
-        no_sqarray: false,
-    };
-    Ring::new(flags, 8, 64).map_err(text)
-}
-
-fn try_no_sqarray() -> Answer {
-    let flags = SetupFlags {
-        disabled: false,
-        no_sqarray: true,
-    };
-    let ring = Ring::new(flags, 8, 64).map_err(text)?;
-    drop(ring);
-    Ok("a ring without index array was set up".into())
-}
-
-fn try_feature(name: &str, has: impl Fn(&Ring) -> bool) -> Answer {
-    let ring = small_ring()?;
-    let what = format!("feature bit {name}");
-    if has(&ring) { Ok(what) } else { Err(what) }
-}
-
-fn try_accept_multishot() -> Answer {
+fn try_accept_multishot(ring: &mut Ring) -> Answer {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let name = format!("ringway-trial-{}-{number}", std::process::id());
     let address = SocketAddr::from_abstract_name(name).map_err(|error| error.to_string())?;
     let listener = UnixListener::bind_addr(&address).map_err(|error| error.to_string())?;
-    let mut ring = small_ring()?;
     let request = Request::Accept {
         listener: Descriptor::from_os(listener.into()),
         multishot: true,
     };
-    ring.submit(1, request);
+    start(ring, request)?;
     ring.enter(KernelWait::No).map_err(text)?;
     let _peer = UnixStream::connect_addr(&address).map_err(|error| error.to_string())?;
-    let event = next(&mut ring)?;
+    let event = next(ring)?;
     let accepted = event.descriptor.is_some() && event.finished.is_none();
-    end(&mut ring);
+    end(ring);
     match accepted {
         true => Ok("one accept stays armed after its first connection".into()),
         false => Err(refusal(&event)),
     }
 }
 
-fn try_receive_multishot() -> Answer {
-    let mut ring = small_ring()?;
+fn try_receive_multishot(ring: &mut Ring) -> Answer {
     let mut provided = Provided::new(2, 4096).map_err(text)?;
-    ring.register_provided(provided.memory(), GROUP)
-        .map_err(text)?;
+    patiently(|| ring.register_provided(provided.memory(), GROUP)).map_err(text)?;
     provided.publish();
     let (mut peer, socket) = UnixStream::pair().map_err(|error| error.to_string())?;
     let request = Request::ReceiveProvided {
         socket: Descriptor::from_os(socket.into()),
         multishot: true,
     };
-    ring.submit(1, request);
+    start(ring, request)?;
     peer.write_all(b"trial")
         .map_err(|error| error.to_string())?;
-    let event = next(&mut ring)?;
+    let event = next(ring)?;
     let received = event.result == 5 && event.buffer.is_some() && event.finished.is_none();
-    end(&mut ring);
+    end(ring);
     match received {
         true => Ok("one receive stays armed after its first buffer".into()),
         false => Err(refusal(&event)),
@@ -137,17 +127,21 @@ fn try_receive_multishot() -> Answer {
 }
 
 /// Zero-copy send, with and without the report of what it was worth.
-fn try_send_zero_copy() -> (Answer, Answer) {
+fn try_send_zero_copy(ring: &mut Ring) -> (Answer, Answer) {
     let connection = loopback_pair();
     let Ok((_peer, socket)) = connection else {
-        let what = "no loopback to try it on".to_string();
-        return (Err(what.clone()), Err(what));
+        let what = "no loopback to try it on; the kernel's own list says".to_string();
+        let send = match ring.knows_zero_copy_send() {
+            true => Ok(format!("{what} yes")),
+            false => Err(format!("{what} no")),
+        };
+        return (Err(format!("{what} nothing")), send);
     };
     let socket = Descriptor::from_os(socket);
-    let report = send_zero_copy(&socket, true);
+    let report = send_zero_copy(ring, &socket, true);
     let send = match &report {
         Ok(_) => Ok("a zero-copy send was taken and its memory released".into()),
-        Err(_) => send_zero_copy(&socket, false),
+        Err(_) => send_zero_copy(ring, &socket, false),
     };
     (report, send)
 }
@@ -159,8 +153,7 @@ fn loopback_pair() -> std::io::Result<(TcpStream, OwnedFd)> {
     Ok((peer, socket.into()))
 }
 
-fn send_zero_copy(socket: &Descriptor, report_usage: bool) -> Answer {
-    let mut ring = small_ring()?;
+fn send_zero_copy(ring: &mut Ring, socket: &Descriptor, report_usage: bool) -> Answer {
     let mut arena = Arena::new(1, false).map_err(text)?;
     let lease = arena.lend(4096).ok_or("no memory")?.freeze(64);
     let request = Request::SendZeroCopy {
@@ -170,11 +163,11 @@ fn send_zero_copy(socket: &Descriptor, report_usage: bool) -> Answer {
         memory: Memory::Plain,
         report_usage,
     };
-    ring.submit(1, request);
-    let first = next(&mut ring)?;
+    start(ring, request)?;
+    let first = next(ring)?;
     // Older kernels end a refused one without notification: look only at whether it is finished.
     let is_ended = first.finished.is_some();
-    let notification = if is_ended { None } else { next(&mut ring).ok() };
+    let notification = if is_ended { None } else { next(ring).ok() };
     if first.result < 0 {
         return Err(refusal(&first));
     }
@@ -208,6 +201,15 @@ fn try_splice() -> Answer {
         b"spliced" => Ok("file to pipe to socket, bytes compared".into()),
         other => Err(format!("other bytes arrived: {other:?}")),
     }
+}
+
+/// Submits under the only id; what an earlier trial could not end is in the way.
+fn start(ring: &mut Ring, request: Request) -> Result<(), String> {
+    if ring.held_count() > 0 {
+        return Err("an earlier trial did not end".into());
+    }
+    ring.submit(1, request);
+    Ok(())
 }
 
 fn next(ring: &mut Ring) -> Result<Event, String> {

@@ -71,9 +71,12 @@ fn limits_are_what_was_configured_on_a_machine_that_gives_it() {
         ..config()
     });
     let limits = rig.kernel.limits();
-    assert_eq!(limits.submission_entries, 128);
-    assert_eq!((limits.ops_max, limits.provided_count), (1000, 16));
-    assert!(limits.completion_entries >= 3 * 1000 + 16 + 10 + 4);
+    let is_reduced = limits.reductions.iter().any(|it| it.what == "ops");
+    assert_eq!(is_reduced, limits.ops_max < 1000);
+    assert!(is_reduced || limits.submission_entries == 128);
+    assert!((16..=1000).contains(&limits.ops_max));
+    assert_eq!(limits.provided_count, 16);
+    assert!(limits.completion_entries >= 3 * limits.ops_max + 16 + 4);
     rig.finish();
 }
 
@@ -84,8 +87,9 @@ fn more_ops_than_a_completion_queue_can_hold_are_reduced_and_told() {
         ..config()
     });
     let limits = rig.kernel.limits();
-    assert!(limits.ops_max < 22_000 && limits.completion_entries == 65536);
-    assert!(limits.reductions.iter().any(|it| it.what == "ops"));
+    assert!(limits.ops_max < 22_000 && limits.completion_entries <= 65536);
+    let told = limits.reductions.iter().find(|it| it.what == "ops");
+    assert_eq!(told.map(|it| it.got), Some(limits.ops_max.into()));
     rig.finish();
 }
 

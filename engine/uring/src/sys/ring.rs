@@ -92,6 +92,7 @@ pub(crate) struct Ring {
     held_count: usize,
     arena: ManuallyDrop<Option<Arc<ArenaMemory>>>,
     provided: ManuallyDrop<Option<Arc<ProvidedMemory>>>,
+    flags: SetupFlags,
     no_iowait: bool,
 }
 
@@ -120,6 +121,7 @@ impl Ring {
             held_count: 0,
             arena: ManuallyDrop::new(None),
             provided: ManuallyDrop::new(None),
+            flags,
             no_iowait: false,
         })
     }
@@ -127,6 +129,18 @@ impl Ring {
     /// Parameters and features as the kernel answered.
     pub(crate) fn parameters(&self) -> &io_uring::Parameters {
         self.io.params()
+    }
+
+    /// The flags it was set up with.
+    pub(crate) fn flags(&self) -> SetupFlags {
+        self.flags
+    }
+
+    /// Whether the kernel lists the opcode of zero-copy sends.
+    pub(crate) fn knows_zero_copy_send(&self) -> bool {
+        let mut probe = io_uring::Probe::new();
+        let asked = self.io.submitter().register_probe(&mut probe);
+        asked.is_ok() && probe.is_supported(opcode::SendZc::CODE)
     }
 
     /// Do not account waits as I/O wait (6.15).
