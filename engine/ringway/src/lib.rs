@@ -1,1 +1,98 @@
-//! Placeholder, replaced within the first commits.
+//! Zero-copy transport on io_uring, with streams that survive connection loss.
+//!
+//! An [`Engine`] runs one shard per core. A [`Session`] pairs two endpoints and outlives any
+//! socket; inside it are [`Stream`]s of bytes, sequenced by offset, which are replayed exactly
+//! from where the peer stopped when a connection dies. Large bodies are described ([`FileRange`],
+//! [`Lease`]), not carried: the kernel moves them.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use ringway::{Config, ConnectOptions, Engine, Keys, Status, StreamOptions};
+//!
+//! let engine = Engine::start(Config::default())?;
+//! let options = ConnectOptions::keyed(Keys::of_user()?.own());
+//! let session = engine.connect("node-b:7400", options).await?;
+//! let stream = session.open(StreamOptions::default()).await?;
+//! let offset = stream.send(&b"hello"[..]).await?;
+//! stream.acked(offset).await?;
+//! stream.finish(Status::ok()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The futures belong to no runtime: await them under any, with [`block_on`], or inside a task
+//! on a shard ([`Engine::spawn_on`]), where no thread hop is paid.
+//!
+//! Inside: the handles (`engine`, `listener`, `session`, `stream`, `file`) send messages through
+//! `mailbox` to a `shard`, whose `turn` is the only code that touches the kernel and the protocol.
+#![forbid(unsafe_code)]
+
+mod accept;
+mod attach;
+mod block_on;
+mod config;
+mod connection;
+mod dial;
+mod egress;
+mod engine;
+mod error;
+mod file;
+mod handshake;
+mod inbox;
+mod ingress;
+mod key_file;
+mod listener;
+mod mailbox;
+mod message;
+mod outbox;
+mod path_table;
+mod payload;
+mod purpose;
+mod queue;
+mod receiving;
+mod reply;
+mod requests;
+mod session;
+mod session_directory;
+mod session_entry;
+mod session_events;
+mod shard;
+mod slab;
+mod sleep;
+mod statistics;
+mod stream;
+mod stream_entry;
+mod target;
+mod task;
+mod timers;
+mod wakers;
+
+pub use block_on::block_on;
+pub use config::{
+    AuthenticationMode, Backoff, Config, ConnectOptions, Connector, ListenOptions, PathChoice,
+    StreamOptions,
+};
+pub use engine::Engine;
+pub use error::{ConnectError, Error, StartError};
+pub use file::{Directory, File};
+pub use inbox::Chunk;
+pub use key_file::{KeyFileError, Keys, NamedKey};
+pub use listener::Listener;
+pub use path_table::{BodySource, PathAnswer, PathQuestion, explain_path};
+pub use payload::{FileRange, Payload};
+pub use ringway_io::{
+    Address, Capabilities, Capability, DirectoryEntry, Errno, FileKind, FileStat, Lease, LeaseMut,
+    OpenHow, PeerCredentials, Reduction, Route, TeardownReport,
+};
+pub use ringway_proto::{
+    CloseReason, EndpointName, Epoch, HandshakeError, Key, KeyId, PeerIdentity, Refusal,
+    RefusalCode, SessionConfig, SessionId, Status, StreamId,
+};
+pub use ringway_uring::UringUnavailable;
+pub use session::{Session, SessionState};
+pub use shard::Shard;
+pub use sleep::sleep;
+pub use statistics::{BodyPath, PathCounters, Statistics};
+pub use stream::{Stream, StreamProgress};
+pub use target::{Target, TargetError};
+pub use task::spawn_local;

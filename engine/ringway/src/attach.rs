@@ -1,0 +1,464 @@
+//! Connections come to sessions and go.
+//!
+//! An ack means fenced: a new connection is attached only when nothing of an older one is read
+//! any more and every op on it has completed. Until then it waits in `pending`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use ringway_io::{Descriptor, Kernel, Lease, Pipe};
+use ringway_proto::{
+    Claim, CloseReason, Decision, Established, Intent, PeerIdentity, Refusal, SessionId, Side,
+};
+
+use crate::Error;
+use crate::config::PathChoice;
+use crate::connection::{Connection, ConnectionKey, Piece};
+use crate::dial::{DialFor, DialKey, nanoseconds};
+use crate::error::ConnectError;
+use crate::listener::ListenerShared;
+use crate::session::{Session, SessionKey, SessionShared, SessionState};
+use crate::session_directory::Owner;
+use crate::session_entry::{PendingAttach, Redial, SessionEntry};
+use crate::shard::Shard;
+use crate::statistics::BodyPath;
+
+impl<K: Kernel> Shard<K> {
+    // --- deciding ------------------------------------------------------------------------------
+
+    /// Whether this shard decides about the claimed session: it owns it, or nobody does.
+    pub(crate) fn is_ours(&self, claim: &Claim) -> bool {
+        let owner = self.shared.find(claim.session);
+        owner.is_none_or(|owner| owner.shard == self.mailbox.index())
+    }
+
+    /// What to answer a peer that has proven who it is.
+    pub(crate) fn decision(&mut self, claim: &Claim, listener: &Arc<ListenerShared>) -> Decision {
+        match self.shared.find(claim.session) {
+            Some(owner) => self.decide_resume(claim, &owner),
+            None if claim.intent == Intent::New => self.decide_new(claim, listener),
+            None => Decision::Refuse(Refusal::unknown_session(claim.session)),
+        }
+    }
+
+    fn decide_resume(&self, claim: &Claim, owner: &Owner) -> Decision {
+        let session = self.sessions.get(owner.key.0);
+        match session {
+            // Not the peer it belongs to: it learns nothing, not even that there is one.
+            Some(_) if !owner.belongs_to(&claim.peer) => {
+                Decision::Refuse(Refusal::unknown_session(claim.session))
+            }
+            Some(session) if session.proto.epoch() >= claim.epoch => {
+                Decision::Refuse(Refusal::stale_epoch(claim.epoch, session.proto.epoch()))
+            }
+            Some(_) => Decision::Resume { epoch: claim.epoch },
+            None => Decision::Refuse(Refusal::unknown_session(claim.session)),
+        }
+    }
+
+    fn decide_new(&mut self, claim: &Claim, listener: &Arc<ListenerShared>) -> Decision {
+        let waiting_max = listener.options.sessions_waiting_max;
+        let is_full = self.sessions.len() >= self.config.sessions_max
+            || listener.sessions.len() >= waiting_max;
+        if is_full {
+            let (held, allowed) = (self.sessions.len(), self.config.sessions_max);
+            return Decision::Refuse(Refusal::overloaded(held as u64, allowed as u64));
+        }
+        let (session, _handle) = self.create_session(
+            Side::Acceptor,
+            claim.session,
+            claim.peer.clone(),
+            listener.options.path,
+            None,
+        );
+        // The handle keeps the session alive until the listener's queue has one, or until the
+        // connection breaks before that.
+        let owner = Owner::new(self.mailbox.index(), session, &claim.peer);
+        if !self.shared.insert(claim.session, owner) {
+            drop(self.sessions.remove(session.0));
+            return Decision::Refuse(Refusal::unknown_session(claim.session));
+        }
+        if let Some(entry) = self.sessions.get_mut(session.0) {
+            entry.unclaimed = Some(_handle);
+        }
+        Decision::New { epoch: claim.epoch }
+    }
+
+    fn create_session(
+        &mut self,
+        side: Side,
+        id: SessionId,
+        peer: PeerIdentity,
+        path: Option<PathChoice>,
+        redial: Option<Redial>,
+    ) -> (SessionKey, Session) {
+        let config = self.config.session.clone();
+        let proto = ringway_proto::Session::new(side, id, config, self.now());
+        let mailbox = self.mailbox.clone();
+        let path = path.unwrap_or(self.config.path);
+        let mut handle = None;
+        let key = self.sessions.insert_with(|key| {
+            let state = SessionState::Disconnected { attempts: 0 };
+            let key = SessionKey(key);
+            let shared = Arc::new(SessionShared::new(key, id, peer, mailbox, state));
+            let session = Session::new(Arc::clone(&shared));
+            let weak = session.downgrade();
+            handle = Some(session);
+            SessionEntry {
+                id,
+                side,
+                proto,
+                shared,
+                handle: weak,
+                unclaimed: None,
+                path,
+                connection: None,
+                fencing: Vec::new(),
+                pending: None,
+                redial,
+                dial: None,
+                streams: BTreeMap::new(),
+                bodies: BTreeMap::new(),
+                next_body: 0,
+                opens: VecDeque::new(),
+                drains: Vec::new(),
+                is_dirty: false,
+                timer_ns: None,
+                has_attached: false,
+            }
+        });
+        let handle = handle.expect("insert_with always makes the value");
+        (SessionKey(key), handle)
+    }
+
+    // --- attaching -----------------------------------------------------------------------------
+
+    pub(crate) fn on_dial_established(
+        &mut self,
+        dial: DialKey,
+        socket: Descriptor,
+        established: Established,
+    ) {
+        if self.is_unwanted(dial) {
+            self.kernel.reset(&socket);
+            return self.cancel_dial(dial);
+        }
+        let Some(dial) = self.finish_dial(dial) else {
+            return self.kernel.reset(&socket);
+        };
+        match dial.purpose {
+            DialFor::Resume(session) => self.attach(session, socket, established),
+            DialFor::New(reply) => {
+                let path = dial.redial.options.path;
+                let (peer, redial) = (established.peer.clone(), Some(dial.redial));
+                let (key, handle) =
+                    self.create_session(Side::Dialer, dial.session, peer.clone(), path, redial);
+                let owner = Owner::new(self.mailbox.index(), key, &peer);
+                self.shared.insert(dial.session, owner);
+                self.attach(key, socket, established);
+                if let Some(reply) = reply {
+                    // A caller that has gone drops the handle here, and that closes the session.
+                    drop(reply.send(Ok(handle)));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn on_accept_established(
+        &mut self,
+        listener: &Arc<ListenerShared>,
+        socket: Descriptor,
+        established: Established,
+    ) {
+        let owner = self.shared.find(established.session);
+        let Some(owner) = owner.filter(|owner| owner.shard == self.mailbox.index()) else {
+            return self.kernel.reset(&socket);
+        };
+        self.attach(owner.key, socket, established);
+        let unclaimed = self.sessions.get_mut(owner.key.0);
+        if let Some(handle) = unclaimed.and_then(|entry| entry.unclaimed.take()) {
+            // A closed listener gives it back: dropping the handle closes the session.
+            drop(listener.sessions.push(handle));
+        }
+    }
+
+    fn attach(&mut self, key: SessionKey, socket: Descriptor, established: Established) {
+        let Some(session) = self.sessions.get_mut(key.0) else {
+            return self.kernel.reset(&socket);
+        };
+        let pending = PendingAttach {
+            socket,
+            established,
+        };
+        if let Some(older) = session.pending.replace(pending) {
+            self.kernel.reset(&older.socket);
+        }
+        let current = session.connection;
+        if let Some(dial) = session.dial.take() {
+            // A connection came from elsewhere (the peer cannot dial: another attempt of ours).
+            self.cancel_dial(dial);
+        }
+        if let Some(current) = current {
+            self.end_connection(current, "a newer connection took over");
+        }
+        self.attach_pending(key);
+    }
+
+    /// Attaches what waits, if nothing older is in the way.
+    fn attach_pending(&mut self, key: SessionKey) {
+        let now = self.now();
+        let Some(session) = self.sessions.get_mut(key.0) else {
+            return;
+        };
+        if !session.fencing.is_empty() || session.connection.is_some() {
+            return;
+        }
+        let Some(pending) = session.pending.take() else {
+            return;
+        };
+        if let Err(error) = session.proto.attach(now, &pending.established) {
+            tracing::warn!(session = %session.id, %error, "cannot attach");
+            self.kernel.reset(&pending.socket);
+            return self.mark_dirty(key);
+        }
+        let is_resume = std::mem::replace(&mut session.has_attached, true);
+        let epoch = session.proto.epoch();
+        session.shared.set_state(SessionState::Connected { epoch });
+        tracing::info!(session = %session.id, epoch = epoch.0, "attached");
+        self.statistics.resumes += u64::from(is_resume);
+        self.statistics.sessions_opened += u64::from(!is_resume);
+        let route = self.kernel.route(&pending.socket);
+        let connection = Connection::new(key, pending.socket, route);
+        let connection = ConnectionKey(self.connections.insert(connection));
+        if let Some(session) = self.sessions.get_mut(key.0) {
+            session.connection = Some(connection);
+        }
+        self.advance_ingress(connection);
+        self.mark_dirty(key);
+    }
+
+    // --- losing --------------------------------------------------------------------------------
+
+    /// The connection is of no use any more: reset, cancelled, detached; gone when its ops are.
+    pub(crate) fn end_connection(&mut self, key: ConnectionKey, cause: &str) {
+        let now = self.now();
+        let Some(connection) = self.connections.get_mut(key.0) else {
+            return;
+        };
+        if std::mem::replace(&mut connection.is_dead, true) {
+            return;
+        }
+        let socket = connection.socket.clone();
+        let owner = connection.session;
+        let by_id = [connection.worker, connection.loader];
+        self.kernel.reset(&socket);
+        self.kernel.cancel_all_on(&socket);
+        for op in by_id.into_iter().flatten() {
+            self.kernel.cancel(op);
+        }
+        self.rest_leases(key);
+        if let Some(session) = self.sessions.get_mut(owner.0) {
+            tracing::info!(session = %session.id, cause, "connection lost");
+            self.statistics.connections_lost += 1;
+            session.connection = None;
+            session.fencing.push(key);
+            session.proto.detach(now);
+            session
+                .shared
+                .set_state(SessionState::Disconnected { attempts: 0 });
+        }
+        self.mark_dirty(owner);
+        self.bury_connection(key);
+    }
+
+    /// As [`end_connection`](Self::end_connection), and the dialing side tries again at once.
+    pub(crate) fn lose_connection(&mut self, key: ConnectionKey, cause: &str) {
+        let session = self
+            .connections
+            .get(key.0)
+            .map(|connection| connection.session);
+        self.end_connection(key, cause);
+        if let Some(session) = session {
+            self.redial_if_needed(session);
+        }
+    }
+
+    pub(crate) fn redial_if_needed(&mut self, key: SessionKey) {
+        let is_needed = self.sessions.get(key.0).is_some_and(|session| {
+            session.side == Side::Dialer && !session.is_reachable() && !session.proto.is_closed()
+        });
+        if is_needed {
+            self.dial_again(key);
+        }
+    }
+
+    /// Removes a dead connection once its last op has completed, and lets the next one attach.
+    pub(crate) fn bury_connection(&mut self, key: ConnectionKey) {
+        let is_over = |connection: &mut Connection| connection.is_dead && connection.ops == 0;
+        if !self.connections.get_mut(key.0).is_some_and(is_over) {
+            return;
+        }
+        let Some(connection) = self.connections.remove(key.0) else {
+            return;
+        };
+        for pipe in pipes_of(&mut { connection.ingress.sink }, connection.egress) {
+            self.kernel.release_pipe(pipe, false);
+        }
+        let owner = connection.session;
+        if let Some(session) = self.sessions.get_mut(owner.0) {
+            session.fencing.retain(|fenced| *fenced != key);
+        }
+        self.attach_pending(owner);
+        self.forget_if_over(owner);
+    }
+
+    /// What a reset connection still had under way may sit in a device queue: its leases rest,
+    /// so that no other session's bytes come to lie in them meanwhile.
+    fn rest_leases(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get(key.0) else {
+            return;
+        };
+        let mut leases: Vec<Lease> = Vec::new();
+        for piece in &connection.egress.queue {
+            match piece {
+                Piece::Pipe {
+                    lease: Some(lease), ..
+                } => leases.push(lease.clone()),
+                Piece::Memory {
+                    buffer: ringway_io::BufferRef::Lease(lease),
+                    path: BodyPath::ZeroCopy | BodyPath::SpliceArena,
+                    ..
+                } => leases.push(lease.clone()),
+                _ => {}
+            }
+        }
+        if let Some(session) = self.sessions.get(connection.session.0) {
+            leases.extend(session.leases());
+        }
+        if !leases.is_empty() {
+            let grace_ns = nanoseconds(self.config.reset_grace);
+            let until_ns = self.kernel.now_ns().saturating_add(grace_ns);
+            self.resting.entry(until_ns).or_default().extend(leases);
+        }
+    }
+
+    // --- ends ----------------------------------------------------------------------------------
+
+    pub(crate) fn announce_disconnected(&self, key: SessionKey, attempts: u32) {
+        if let Some(session) = self.sessions.get(key.0)
+            && session.connection.is_none()
+        {
+            session
+                .shared
+                .set_state(SessionState::Disconnected { attempts });
+        }
+    }
+
+    /// The peer will not have the session any more.
+    pub(crate) fn resume_failed(&mut self, key: SessionKey, error: &ConnectError) {
+        let Some(session) = self.sessions.get_mut(key.0) else {
+            return;
+        };
+        session.dial = None;
+        let reason = match error {
+            ConnectError::Refused { refusal, .. } => CloseReason::refused(refusal.clone()),
+            other => CloseReason::unreachable(&other.to_string()),
+        };
+        self.end_session(key, &reason);
+    }
+
+    /// Ends a session for good: everybody who waits is told, everything it holds is let go.
+    pub(crate) fn end_session(&mut self, key: SessionKey, reason: &CloseReason) {
+        let Some(session) = self.sessions.get_mut(key.0) else {
+            return;
+        };
+        if matches!(session.shared.state(), SessionState::Ended(_)) {
+            return;
+        }
+        tracing::info!(session = %session.id, %reason, "session ended");
+        self.statistics.sessions_ended += 1;
+        let id = session.id;
+        session
+            .shared
+            .set_state(SessionState::Ended(reason.clone()));
+        let (connection, dial) = (session.connection, session.dial.take());
+        let pending = session.pending.take();
+        let timer_ns = session.timer_ns.take();
+        session.redial = None;
+        self.shared.remove(id);
+        if let Some(at_ns) = timer_ns {
+            self.timers
+                .remove(at_ns, crate::timers::Timer::Session(key));
+        }
+        if let Some(pending) = pending {
+            self.kernel.reset(&pending.socket);
+        }
+        if let Some(dial) = dial {
+            self.cancel_dial(dial);
+        }
+        if let Some(connection) = connection {
+            self.end_connection(connection, "the session ended");
+        }
+        self.fail_streams(key, &Error::SessionEnded(reason.clone()));
+        self.forget_if_over(key);
+    }
+
+    fn fail_streams(&mut self, key: SessionKey, error: &Error) {
+        let Some(session) = self.sessions.get_mut(key.0) else {
+            return;
+        };
+        session.shared.streams.end(error.clone());
+        session.bodies.clear();
+        for (_, reply) in session.opens.drain(..) {
+            drop(reply.send(Err(error.clone())));
+        }
+        for reply in session.drains.drain(..) {
+            let _ = reply.send(());
+        }
+        let streams = std::mem::take(&mut session.streams);
+        for mut stream in streams.into_values() {
+            stream.fail_sending(error);
+            stream.fail_receiving(error);
+        }
+    }
+
+    /// Forgets an ended session once no op of its connections is in flight.
+    fn forget_if_over(&mut self, key: SessionKey) {
+        let is_over = self.sessions.get(key.0).is_some_and(|session| {
+            matches!(session.shared.state(), SessionState::Ended(_))
+                && session.fencing.is_empty()
+                && session.connection.is_none()
+        });
+        if is_over {
+            drop(self.sessions.remove(key.0));
+        }
+    }
+
+    /// At the end of the shard nobody is left waiting.
+    pub(crate) fn fail_all_sessions(&mut self) {
+        for key in self.sessions.keys() {
+            let key = SessionKey(key);
+            let reason = CloseReason::engine_stopped();
+            if let Some(session) = self.sessions.get(key.0) {
+                session.shared.set_state(SessionState::Ended(reason));
+            }
+            self.fail_streams(key, &Error::EngineStopped);
+        }
+    }
+}
+
+/// Every pipe a connection has; none of them is known to be empty.
+fn pipes_of(sink: &mut crate::connection::Sink, egress: crate::connection::Egress) -> Vec<Pipe> {
+    let mut pipes: Vec<Pipe> = [sink.filling.take(), sink.draining.take()]
+        .into_iter()
+        .flatten()
+        .map(|(pipe, _)| pipe)
+        .collect();
+    pipes.extend(egress.loading.and_then(|loading| loading.pipe));
+    for piece in egress.queue {
+        if let Piece::Pipe { pipe, .. } = piece {
+            pipes.push(pipe);
+        }
+    }
+    pipes
+}

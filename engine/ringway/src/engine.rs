@@ -1,0 +1,292 @@
+//! An engine: its shards, and how to reach them.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ringway_io::{Kernel, LeaseMut, TeardownReport};
+use ringway_uring::{Uring, UringConfig};
+
+use crate::config::{Config, ConnectOptions, ListenOptions};
+use crate::error::{ConnectError, Error, StartError};
+use crate::listener::Listener;
+use crate::mailbox::Mailbox;
+use crate::message::Message;
+use crate::reply::reply;
+use crate::session::Session;
+use crate::session_directory::SessionDirectory;
+use crate::shard::Shard;
+use crate::statistics::Statistics;
+use crate::target::Target;
+use crate::task;
+
+/// One or more shards and what they share; cheap to clone, usable from any thread.
+///
+/// Sessions, streams and files keep working when the last `Engine` is dropped; the shards end
+/// with [`shutdown`](Self::shutdown), or with the process.
+#[derive(Clone, Debug)]
+pub struct Engine(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    mailboxes: Vec<Mailbox>,
+    next: AtomicUsize,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Engine {
+    /// Starts the shards, each on a thread of its own.
+    ///
+    /// # Errors
+    /// [`StartError`]: what this machine lacks, and the remedy.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let count = shard_count(&config)?;
+        let mut kernels = Vec::with_capacity(count);
+        for _ in 0..count {
+            kernels.push(Uring::start(uring_config(&config)).map_err(StartError::Unavailable)?);
+        }
+        let shared = Arc::new(SessionDirectory::new(count, incarnation(&mut kernels)));
+        let mut mailboxes = Vec::with_capacity(count);
+        let mut threads = Vec::with_capacity(count);
+        for (index, kernel) in kernels.into_iter().enumerate() {
+            let mailbox = Mailbox::new(index, kernel.doorbell());
+            mailboxes.push(mailbox.clone());
+            shared.add_shard(mailbox.clone());
+            let start = ShardStart {
+                kernel,
+                mailbox,
+                shared: Arc::clone(&shared),
+                config: config.clone(),
+            };
+            let thread = std::thread::Builder::new()
+                .name(format!("ringway-{index}"))
+                .spawn(move || start.run())
+                .map_err(StartError::Thread)?;
+            threads.push(thread);
+        }
+        Ok(Self::assembled(mailboxes, threads))
+    }
+
+    /// Makes the shards and the engine without threads: whoever holds the shards steps them, a
+    /// simulator or a foreign event loop.
+    ///
+    /// # Panics
+    /// If `kernels` is empty.
+    #[must_use]
+    pub fn assemble<K: Kernel>(config: &Config, mut kernels: Vec<K>) -> (Self, Vec<Shard<K>>) {
+        assert!(!kernels.is_empty(), "an engine has at least one shard");
+        let shared = Arc::new(SessionDirectory::new(
+            kernels.len(),
+            incarnation(&mut kernels),
+        ));
+        let mut shards = Vec::with_capacity(kernels.len());
+        let mut mailboxes = Vec::with_capacity(kernels.len());
+        for (index, kernel) in kernels.into_iter().enumerate() {
+            let mailbox = Mailbox::new(index, kernel.doorbell());
+            shared.add_shard(mailbox.clone());
+            mailboxes.push(mailbox.clone());
+            shards.push(Shard::new(
+                kernel,
+                mailbox,
+                Arc::clone(&shared),
+                config.clone(),
+            ));
+        }
+        (Self::assembled(mailboxes, Vec::new()), shards)
+    }
+
+    fn assembled(mailboxes: Vec<Mailbox>, threads: Vec<JoinHandle<()>>) -> Self {
+        Self(Arc::new(Shared {
+            mailboxes,
+            next: AtomicUsize::new(0),
+            threads: Mutex::new(threads),
+        }))
+    }
+
+    /// How many shards.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.0.mailboxes.len()
+    }
+
+    /// The shard the current task runs on if it is one of ours, else the next in turn.
+    pub(crate) fn mailbox(&self) -> Mailbox {
+        let current = task::current_mailbox();
+        let own =
+            current.filter(|mailbox| self.0.mailboxes.iter().any(|each| each.is_same(mailbox)));
+        own.unwrap_or_else(|| {
+            let next = self.0.next.fetch_add(1, Ordering::Relaxed);
+            self.0.mailboxes[next % self.0.mailboxes.len()].clone()
+        })
+    }
+
+    fn shard(&self, index: usize) -> Result<&Mailbox, Error> {
+        self.0.mailboxes.get(index).ok_or(Error::Limit {
+            what: "shard",
+            wanted: index as u64,
+            allowed: self.0.mailboxes.len() as u64 - 1,
+        })
+    }
+
+    /// Connects, authenticates and makes a session.
+    ///
+    /// Tries again within [`ConnectOptions::connect_timeout`] while nobody answers; a refusal or a
+    /// failed authentication is final.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn connect(
+        &self,
+        target: &str,
+        options: ConnectOptions,
+    ) -> Result<Session, ConnectError> {
+        let target: Target = target.parse()?;
+        let mailbox = match options.shard {
+            Some(index) => self.shard(index)?.clone(),
+            None => self.mailbox(),
+        };
+        let (reply, answer) = reply();
+        mailbox.send(Message::Connect {
+            target,
+            options,
+            reply,
+        });
+        answer.await?
+    }
+
+    /// Listens. Port 0 takes a free one: see [`Listener::address`].
+    ///
+    /// # Errors
+    /// [`ConnectError::Target`] for a bad address; [`Error::Kernel`] (`EADDRINUSE`, …);
+    /// [`Error::Kernel`] with `EACCES` when an insecure listener would be reachable from other
+    /// machines.
+    pub async fn listen(
+        &self,
+        target: &str,
+        options: ListenOptions,
+    ) -> Result<Listener, ConnectError> {
+        let target: Target = target.parse()?;
+        let (reply, answer) = reply();
+        self.mailbox().send(Message::Listen {
+            target,
+            options,
+            reply,
+        });
+        let shared = answer.await.map_err(ConnectError::Local)??;
+        Ok(Listener::new(shared))
+    }
+
+    /// Starts a task on a shard. `make` runs there and may make a future that is not `Send`.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when there is no such shard.
+    pub fn spawn_on<M, F>(&self, shard: usize, make: M) -> Result<(), Error>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = ()> + 'static,
+    {
+        let maker = Box::new(move || -> Pin<Box<dyn Future<Output = ()>>> { Box::pin(make()) });
+        self.shard(shard)?.send(Message::Spawn(maker));
+        Ok(())
+    }
+
+    /// Borrows a piece of at least `bytes` of registered memory, to be filled, frozen and sent
+    /// without a copy. `None` when none is free now.
+    ///
+    /// # Errors
+    /// [`Error::EngineStopped`].
+    pub async fn lease(&self, bytes: usize) -> Result<Option<LeaseMut>, Error> {
+        let (reply, answer) = reply();
+        self.mailbox().send(Message::Lease { bytes, reply });
+        answer.await
+    }
+
+    /// The sum of all shards' counters.
+    ///
+    /// # Errors
+    /// [`Error::EngineStopped`].
+    pub async fn statistics(&self) -> Result<Statistics, Error> {
+        let mut sum = Statistics::default();
+        for mailbox in &self.0.mailboxes {
+            let (reply, answer) = reply();
+            mailbox.send(Message::Statistics(reply));
+            sum += answer.await?;
+        }
+        Ok(sum)
+    }
+
+    /// Ends the engine: sessions are closed, operations cancelled and reaped, at the latest after
+    /// `within`. Returns what had to be left to the kernel.
+    pub async fn shutdown(&self, within: Duration) -> TeardownReport {
+        let mut sum = TeardownReport::default();
+        for mailbox in &self.0.mailboxes {
+            let (reply, answer) = reply();
+            mailbox.send(Message::Shutdown { within, reply });
+            if let Ok(report) = answer.await {
+                sum.reaped += report.reaped;
+                sum.leaked += report.leaked;
+            }
+        }
+        let mut threads = self
+            .0
+            .threads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
+            // A shard that panicked has said so on stderr; its sessions end as stopped.
+            let _ = thread.join();
+        }
+        sum
+    }
+}
+
+/// Everything a shard's thread starts from.
+struct ShardStart {
+    kernel: Uring,
+    mailbox: Mailbox,
+    shared: Arc<SessionDirectory>,
+    config: Config,
+}
+
+impl ShardStart {
+    fn run(self) {
+        let mut shard = Shard::new(self.kernel, self.mailbox, self.shared, self.config);
+        while shard.turn() {}
+    }
+}
+
+fn shard_count(config: &Config) -> Result<usize, StartError> {
+    let count = match config.shards {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        count => count,
+    };
+    if count > 1024 {
+        return Err(StartError::Configuration {
+            what: "shards",
+            wanted: count as u64,
+            allowed: "1 to 1024",
+        });
+    }
+    Ok(count)
+}
+
+fn uring_config(config: &Config) -> UringConfig {
+    UringConfig {
+        arena_bytes: config.arena_bytes,
+        pipes_max: config.pipes_max,
+        masked: config.masked,
+        ..UringConfig::default()
+    }
+}
+
+/// Random, so that a restarted process is told from the one before.
+fn incarnation<K: Kernel>(kernels: &mut [K]) -> u64 {
+    let mut bytes = [0; 8];
+    if let Some(kernel) = kernels.first_mut() {
+        kernel.entropy(&mut bytes);
+    }
+    u64::from_le_bytes(bytes)
+}

@@ -1,0 +1,301 @@
+//! What has arrived on a stream and was not taken yet.
+//!
+//! Shared by the shard, which fills it, and the stream's handles, which empty it: a future that
+//! is dropped never held a byte, so none is lost. Bounded by the stream's credit: what the
+//! application takes is what the peer may send again.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use ringway_proto::Status;
+
+use crate::Error;
+use crate::wakers::Wakers;
+
+/// A piece of a stream, in order and without gaps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// The bytes, possibly none (an empty record).
+    pub bytes: Bytes,
+    /// Offset of the first of them in the stream.
+    pub offset: u64,
+    /// The last byte is the end of a record.
+    pub end_of_record: bool,
+}
+
+/// How a receiving direction ended.
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    /// With the sender's status, after all of its bytes.
+    Finished(Status),
+    /// By reset, by the end of the session or of the engine.
+    Failed(Error),
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Chunks a `receive_record` has already taken credit for, but not handed out.
+    record: VecDeque<Chunk>,
+    chunks: VecDeque<Chunk>,
+    end: Option<End>,
+    wakers: Wakers,
+    /// Taken by the application and not yet told to the shard, bytes.
+    unreported_bytes: u64,
+}
+
+/// The inbox of one stream.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox(Mutex<State>);
+
+/// Consumption is reported in steps of this size, or when the inbox is empty.
+const REPORT_BYTES: u64 = 64 << 10;
+
+/// What a poll of the inbox gives: the value, and how many bytes to report as consumed.
+pub(crate) type Taken<T> = (T, u64);
+
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The shard adds what arrived.
+    pub(crate) fn push(&self, chunk: Chunk) {
+        let mut state = self.lock();
+        state.chunks.push_back(chunk);
+        state.wakers.wake_all();
+    }
+
+    /// Puts back what was received for a future that is gone; already consumed, and older than
+    /// all that waits in `chunks`. By offset, because several futures may go in any order.
+    pub(crate) fn put_back(&self, chunk: Chunk) {
+        let mut state = self.lock();
+        let at = state
+            .record
+            .partition_point(|held| held.offset <= chunk.offset);
+        state.record.insert(at, chunk);
+        state.wakers.wake_all();
+    }
+
+    /// No byte follows. The first end stays.
+    pub(crate) fn end(&self, end: End) {
+        let mut state = self.lock();
+        state.end.get_or_insert(end);
+        state.wakers.wake_all();
+    }
+
+    /// Whether nothing waits: bytes may go past the inbox, directly to where they belong.
+    pub(crate) fn is_empty(&self) -> bool {
+        let state = self.lock();
+        state.chunks.is_empty() && state.record.is_empty()
+    }
+
+    /// Takes a chunk without waiting, for a direct receiver that was queued behind it.
+    pub(crate) fn try_pop(&self) -> Option<Taken<Chunk>> {
+        self.lock().pop()
+    }
+
+    /// How the direction ended, once all bytes are taken.
+    pub(crate) fn finished(&self) -> Option<End> {
+        let state = self.lock();
+        if state.chunks.is_empty() && state.record.is_empty() {
+            return state.end.clone();
+        }
+        None
+    }
+
+    /// The next chunk; `None` at the end with status OK.
+    pub(crate) fn poll_chunk(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Taken<Chunk>>, Error>> {
+        let mut state = self.lock();
+        if let Some(taken) = state.pop() {
+            return Poll::Ready(Ok(Some(taken)));
+        }
+        state.poll_end(context).map_ok(|()| None)
+    }
+
+    /// The next whole record of at most `bytes_max` bytes.
+    pub(crate) fn poll_record(
+        &self,
+        bytes_max: u64,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Taken<Option<Bytes>>, (Error, u64)>> {
+        let mut state = self.lock();
+        let mut consumed = 0;
+        while let Some(chunk) = state.chunks.pop_front() {
+            consumed += chunk.bytes.len() as u64;
+            let is_last = chunk.end_of_record;
+            state.record.push_back(chunk);
+            if is_last {
+                break;
+            }
+        }
+        let received: u64 = state.record_bytes();
+        if received > bytes_max {
+            let error = Error::RecordTooLarge {
+                received,
+                allowed: bytes_max,
+            };
+            return Poll::Ready(Err((error, consumed)));
+        }
+        if let Some(record) = state.take_record() {
+            return Poll::Ready(Ok((Some(record), consumed)));
+        }
+        match state.poll_end(context) {
+            Poll::Ready(Ok(())) if state.record.is_empty() => Poll::Ready(Ok((None, consumed))),
+            // A finish in the middle of a record: what is there is the last one.
+            Poll::Ready(Ok(())) => Poll::Ready(Ok((Some(state.join_record()), consumed))),
+            Poll::Ready(Err(error)) => Poll::Ready(Err((error, consumed))),
+            Poll::Pending => {
+                // The caller reports it, or a record larger than the window never ends.
+                state.unreported_bytes += consumed;
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Waits for the sender's status. It arrives behind all bytes, which may still wait here.
+    pub(crate) fn poll_finished(&self, context: &mut Context<'_>) -> Poll<Result<Status, Error>> {
+        let mut state = self.lock();
+        match &state.end {
+            Some(End::Finished(status)) => Poll::Ready(Ok(status.clone())),
+            Some(End::Failed(error)) => Poll::Ready(Err(error.clone())),
+            None => {
+                state.wakers.register(context.waker());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Bytes taken and not yet reported; resets the count.
+    pub(crate) fn take_unreported(&self) -> u64 {
+        std::mem::take(&mut self.lock().unreported_bytes)
+    }
+}
+
+impl State {
+    fn pop(&mut self) -> Option<Taken<Chunk>> {
+        if let Some(chunk) = self.record.pop_front() {
+            return Some((chunk, 0));
+        }
+        let chunk = self.chunks.pop_front()?;
+        self.unreported_bytes += chunk.bytes.len() as u64;
+        if self.unreported_bytes < REPORT_BYTES && !self.chunks.is_empty() {
+            return Some((chunk, 0));
+        }
+        let report = std::mem::take(&mut self.unreported_bytes);
+        Some((chunk, report))
+    }
+
+    fn record_bytes(&self) -> u64 {
+        self.record
+            .iter()
+            .map(|chunk| chunk.bytes.len() as u64)
+            .sum()
+    }
+
+    fn take_record(&mut self) -> Option<Bytes> {
+        if !self.record.back()?.end_of_record {
+            return None;
+        }
+        Some(self.join_record())
+    }
+
+    fn join_record(&mut self) -> Bytes {
+        if self.record.len() == 1 {
+            return self
+                .record
+                .pop_front()
+                .map(|chunk| chunk.bytes)
+                .unwrap_or_default();
+        }
+        let mut joined = BytesMut::with_capacity(self.record.iter().map(|c| c.bytes.len()).sum());
+        for chunk in self.record.drain(..) {
+            joined.extend_from_slice(&chunk.bytes);
+        }
+        joined.freeze()
+    }
+
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        match &self.end {
+            Some(End::Finished(_)) => Poll::Ready(Ok(())),
+            Some(End::Failed(error)) => Poll::Ready(Err(error.clone())),
+            None => {
+                self.wakers.register(context.waker());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+
+    fn chunk(bytes: &'static [u8], offset: u64, end_of_record: bool) -> Chunk {
+        Chunk {
+            bytes: Bytes::from_static(bytes),
+            offset,
+            end_of_record,
+        }
+    }
+
+    fn context() -> Context<'static> {
+        Context::from_waker(Waker::noop())
+    }
+
+    #[test]
+    fn a_record_in_pieces_is_joined_and_an_empty_one_is_kept() {
+        let inbox = Inbox::default();
+        inbox.push(chunk(b"ab", 0, false));
+        assert!(inbox.poll_record(8, &mut context()).is_pending());
+        assert_eq!(inbox.take_unreported(), 2);
+        inbox.push(chunk(b"c", 2, true));
+        inbox.push(chunk(b"", 3, true));
+        let Poll::Ready(Ok((Some(record), 1))) = inbox.poll_record(8, &mut context()) else {
+            panic!("a whole record was there")
+        };
+        assert_eq!(record, "abc");
+        let Poll::Ready(Ok((Some(empty), 0))) = inbox.poll_record(8, &mut context()) else {
+            panic!("the empty record was there")
+        };
+        assert!(empty.is_empty());
+    }
+
+    #[test]
+    fn a_record_above_the_limit_is_an_error_with_both_numbers_and_loses_nothing() {
+        let inbox = Inbox::default();
+        inbox.push(chunk(b"abcdef", 0, true));
+        let Poll::Ready(Err((error, 6))) = inbox.poll_record(5, &mut context()) else {
+            panic!("too large")
+        };
+        assert_eq!(
+            error,
+            Error::RecordTooLarge {
+                received: 6,
+                allowed: 5
+            }
+        );
+        assert_eq!(inbox.try_pop().expect("still there").0.bytes, "abcdef");
+    }
+
+    #[test]
+    fn the_end_comes_after_all_bytes() {
+        let inbox = Inbox::default();
+        inbox.push(chunk(b"x", 0, false));
+        inbox.end(End::Finished(Status::ok()));
+        assert!(inbox.finished().is_none());
+        assert!(matches!(
+            inbox.poll_chunk(&mut context()),
+            Poll::Ready(Ok(Some((_, 1))))
+        ));
+        assert!(matches!(
+            inbox.poll_chunk(&mut context()),
+            Poll::Ready(Ok(None))
+        ));
+    }
+}

@@ -1,0 +1,389 @@
+//! Where the bytes of a stream go once they are here: the inbox, the application's buffer, a file.
+
+use bytes::Bytes;
+use ringway_io::{BufferRef, Completion, Descriptor, Errno, Kernel, Op};
+use ringway_proto::{Status, StreamId};
+
+use crate::Error;
+use crate::inbox::{Chunk, End};
+use crate::purpose::Purpose;
+use crate::session::SessionKey;
+use crate::shard::Shard;
+use crate::stream_entry::{FileRequest, Request, StreamEntry};
+
+/// Where the next byte of a stream belongs.
+#[derive(Debug)]
+pub(crate) enum Destination {
+    /// Nobody wants it.
+    Nowhere,
+    /// The inbox.
+    Inbox,
+    /// The application's buffer, which has so much room left.
+    Buffer { room: u64 },
+    /// A file, from this offset, at most so many bytes.
+    File {
+        file: Descriptor,
+        offset: u64,
+        room: u64,
+    },
+}
+
+impl<K: Kernel> Shard<K> {
+    pub(crate) fn stream_mut(
+        &mut self,
+        key: SessionKey,
+        stream: StreamId,
+    ) -> Option<&mut StreamEntry> {
+        self.sessions.get_mut(key.0)?.streams.get_mut(&stream)
+    }
+
+    /// Where arriving bytes go now. Requests whose future is gone are dropped here.
+    pub(crate) fn destination(&mut self, key: SessionKey, stream: StreamId) -> Destination {
+        let Some(entry) = self.stream_mut(key, stream) else {
+            return Destination::Nowhere;
+        };
+        if entry.is_discarding {
+            return Destination::Nowhere;
+        }
+        while entry.requests.front().is_some_and(Request::is_forgotten) {
+            if let Some(Request::Buffer(request)) = entry.requests.pop_front() {
+                let shared = std::sync::Arc::clone(&entry.shared);
+                request.answer(false, None, &shared);
+            }
+        }
+        if !entry.shared.inbox.is_empty() {
+            return Destination::Inbox;
+        }
+        match entry.requests.front() {
+            None => Destination::Inbox,
+            Some(Request::Buffer(request)) => Destination::Buffer {
+                room: request.room() as u64,
+            },
+            Some(Request::File(request)) if request.is_writing_inbox => Destination::Inbox,
+            Some(Request::File(request)) => Destination::File {
+                file: request.file.clone(),
+                offset: request.offset,
+                room: request.room(),
+            },
+        }
+    }
+
+    /// A receive that names a destination; what waits in the inbox goes there first.
+    pub(crate) fn request_receive(&mut self, key: SessionKey, stream: StreamId, request: Request) {
+        let Some(entry) = self.stream_mut(key, stream) else {
+            return answer_ended(request, Error::StreamEnded);
+        };
+        entry.requests.push_back(request);
+        self.serve_requests(key, stream);
+        let connection = self.sessions.get(key.0).and_then(|entry| entry.connection);
+        if let Some(connection) = connection {
+            self.advance_ingress(connection);
+        }
+    }
+
+    /// Fills the oldest requests from the inbox, and ends those that can get no more.
+    pub(crate) fn serve_requests(&mut self, key: SessionKey, stream: StreamId) {
+        loop {
+            let Some(entry) = self.stream_mut(key, stream) else {
+                return;
+            };
+            match entry.requests.front() {
+                None => return,
+                Some(Request::Buffer(_)) => {
+                    if !self.fill_buffer_from_inbox(key, stream) {
+                        return;
+                    }
+                }
+                Some(Request::File(_)) => {
+                    if !self.fill_file_from_inbox(key, stream) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// True when the request is answered and the next one may be looked at.
+    fn fill_buffer_from_inbox(&mut self, key: SessionKey, stream: StreamId) -> bool {
+        let Some(entry) = self.stream_mut(key, stream) else {
+            return false;
+        };
+        let Some((chunk, consumed)) = entry.shared.inbox.try_pop() else {
+            return self.end_request(key, stream);
+        };
+        let Some(Request::Buffer(request)) = entry.requests.front_mut() else {
+            return false;
+        };
+        let Some(buffer) = &mut request.buffer else {
+            return false;
+        };
+        let count = chunk.bytes.len().min(request.length - request.filled);
+        if request.filled == 0 {
+            request.offset = chunk.offset;
+        }
+        buffer[request.filled..request.filled + count].copy_from_slice(&chunk.bytes[..count]);
+        request.filled += count;
+        let is_whole = count == chunk.bytes.len();
+        let ends_record = is_whole && chunk.end_of_record;
+        if !is_whole {
+            entry.shared.inbox.put_back(Chunk {
+                offset: chunk.offset + count as u64,
+                bytes: chunk.bytes.slice(count..),
+                end_of_record: chunk.end_of_record,
+            });
+        }
+        let is_full = request.filled == request.length;
+        self.consume(key, stream, consumed);
+        if is_full || ends_record {
+            self.answer_buffer(key, stream, ends_record, None);
+            return true;
+        }
+        self.fill_buffer_from_inbox(key, stream)
+    }
+
+    /// Bytes were received directly into the front request's buffer, or copied there.
+    pub(crate) fn buffer_filled(
+        &mut self,
+        key: SessionKey,
+        stream: StreamId,
+        at: u64,
+        count: usize,
+        ends_record: bool,
+    ) {
+        let Some(entry) = self.stream_mut(key, stream) else {
+            return;
+        };
+        let Some(Request::Buffer(request)) = entry.requests.front_mut() else {
+            return;
+        };
+        if request.filled == 0 {
+            request.offset = at;
+        }
+        request.filled += count;
+        let is_full = request.filled == request.length;
+        self.consume(key, stream, count as u64);
+        if is_full || ends_record {
+            self.answer_buffer(key, stream, ends_record, None);
+            self.serve_requests(key, stream);
+        }
+    }
+
+    fn answer_buffer(
+        &mut self,
+        key: SessionKey,
+        stream: StreamId,
+        ends_record: bool,
+        end: Option<End>,
+    ) {
+        let Some(entry) = self.stream_mut(key, stream) else {
+            return;
+        };
+        let shared = std::sync::Arc::clone(&entry.shared);
+        if let Some(Request::Buffer(request)) = entry.requests.pop_front() {
+            request.answer(ends_record, end, &shared);
+        }
+    }
+
+    /// True when the request is answered and the next one may be looked at.
+    fn fill_file_from_inbox(&mut self, key: SessionKey, stream: StreamId) -> bool {
+        let Some(entry) = self.stream_mut(key, stream) else {
+            return false;
+        };
+        let Some(Request::File(request)) = entry.requests.front_mut() else {
+            return false;
+        };
+        if request.is_writing_inbox {
+            return false;
+        }
+        if request.room() == 0 {
+            self.answer_file(key, stream, None);
+            return true;
+        }
+        let Some((chunk, consumed)) = entry.shared.inbox.try_pop() else {
+            return self.end_request(key, stream);
+        };
+        let room = usize::try_from(request.room()).unwrap_or(usize::MAX);
+        let count = chunk.bytes.len().min(room);
+        if count < chunk.bytes.len() {
+            entry.shared.inbox.put_back(Chunk {
+                offset: chunk.offset + count as u64,
+                bytes: chunk.bytes.slice(count..),
+                end_of_record: chunk.end_of_record,
+            });
+        }
+        let (file, offset) = (request.file.clone(), request.offset);
+        request.is_writing_inbox = count > 0;
+        self.consume(key, stream, consumed);
+        if count == 0 {
+            return self.fill_file_from_inbox(key, stream);
+        }
+        self.write_inbox(key, stream, file, offset, chunk.bytes.slice(..count));
+        false
+    }
+
+    fn write_inbox(
+        &mut self,
+        key: SessionKey,
+        stream: StreamId,
+        file: Descriptor,
+        offset: u64,
+        bytes: Bytes,
+    ) {
+        let op = Op::Write {
+            file,
+            offset,
+            buffer: BufferRef::Bytes(bytes.clone()),
+        };
+        if let Some(entry) = self.stream_mut(key, stream) {
+            entry.inbox_write = Some(bytes);
+        }
+        self.submit(Purpose::InboxWrite(key, stream), op);
+    }
+
+    pub(crate) fn on_inbox_written(
+        &mut self,
+        key: SessionKey,
+        stream: StreamId,
+        completion: &Completion,
+    ) {
+        let Some(entry) = self.stream_mut(key, stream) else {
+            return;
+        };
+        let bytes = entry.inbox_write.take().unwrap_or_default();
+        let Some(Request::File(request)) = entry.requests.front_mut() else {
+            return;
+        };
+        let count = match completion.result {
+            Ok(count) if count > 0 => count as usize,
+            Ok(_) => return self.sink_failed(key, stream, Errno::EIO),
+            Err(errno) => return self.sink_failed(key, stream, errno),
+        };
+        request.offset += count as u64;
+        request.written += count as u64;
+        let (file, offset) = (request.file.clone(), request.offset);
+        if count < bytes.len() {
+            return self.write_inbox(key, stream, file, offset, bytes.slice(count..));
+        }
+        request.is_writing_inbox = false;
+        self.serve_requests(key, stream);
+        self.resume_ingress(key);
+    }
+
+    /// Bytes were written to the front request's file.
+    pub(crate) fn file_filled(&mut self, key: SessionKey, stream: StreamId, count: u64) {
+        let Some(entry) = self.stream_mut(key, stream) else {
+            return;
+        };
+        let Some(Request::File(request)) = entry.requests.front_mut() else {
+            return;
+        };
+        request.offset += count;
+        request.written += count;
+        let is_full = request.room() == 0;
+        self.consume(key, stream, count);
+        if is_full {
+            self.answer_file(key, stream, None);
+            self.serve_requests(key, stream);
+        }
+    }
+
+    fn answer_file(
+        &mut self,
+        key: SessionKey,
+        stream: StreamId,
+        end: Option<Result<Status, Error>>,
+    ) {
+        if let Some(entry) = self.stream_mut(key, stream)
+            && let Some(Request::File(request)) = entry.requests.pop_front()
+        {
+            request.answer(end);
+        }
+    }
+
+    /// The file cannot take the bytes. They are lost to it, so the direction is over: the caller
+    /// learns why, the peer is asked to stop, and what still arrives is discarded.
+    pub(crate) fn sink_failed(&mut self, key: SessionKey, stream: StreamId, errno: Errno) {
+        let error = Error::Kernel {
+            operation: "write to the file",
+            errno,
+        };
+        self.answer_file(key, stream, Some(Err(error.clone())));
+        if let Some(entry) = self.stream_mut(key, stream) {
+            entry.shared.inbox.end(End::Failed(error.clone()));
+        }
+        self.discard_arrivals(key, stream);
+        self.fail_requests(key, stream, &error);
+        self.stop_stream(key, stream, Status::sink_failed(&errno.to_string()));
+    }
+
+    fn fail_requests(&mut self, key: SessionKey, stream: StreamId, error: &Error) {
+        if let Some(entry) = self.stream_mut(key, stream) {
+            entry.fail_receiving(error);
+        }
+    }
+
+    /// Nothing of this stream is wanted any more; credit flows on, so that the session does.
+    pub(crate) fn discard_arrivals(&mut self, key: SessionKey, stream: StreamId) {
+        let Some(entry) = self.stream_mut(key, stream) else {
+            return;
+        };
+        entry.is_discarding = true;
+        let mut consumed = entry.shared.inbox.take_unreported();
+        while let Some((_, report)) = entry.shared.inbox.try_pop() {
+            consumed += report;
+        }
+        self.consume(key, stream, consumed);
+    }
+
+    /// Answers the front request if the direction has ended; true when it was answered.
+    fn end_request(&mut self, key: SessionKey, stream: StreamId) -> bool {
+        let Some(entry) = self.stream_mut(key, stream) else {
+            return false;
+        };
+        let Some(end) = entry.shared.inbox.finished() else {
+            return false;
+        };
+        match entry.requests.front() {
+            Some(Request::Buffer(request)) if request.buffer.is_some() => {
+                self.answer_buffer(key, stream, false, Some(end));
+                true
+            }
+            Some(Request::File(_)) => {
+                let end = match end {
+                    End::Finished(status) => Ok(status),
+                    End::Failed(error) => Err(error),
+                };
+                self.answer_file(key, stream, Some(end));
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl StreamEntry {
+    /// The receiving direction is over, unsuccessfully: nobody waits on.
+    pub(crate) fn fail_receiving(&mut self, error: &Error) {
+        self.end_receiving(End::Failed(error.clone()));
+        for request in self.requests.drain(..) {
+            match request {
+                Request::Buffer(request) => {
+                    let end = Some(End::Failed(error.clone()));
+                    request.answer(false, end, &self.shared);
+                }
+                Request::File(request) => request.answer(Some(Err(error.clone()))),
+            }
+        }
+    }
+}
+
+fn answer_ended(request: Request, error: Error) {
+    let shared = crate::stream::StreamShared::default();
+    match request {
+        Request::Buffer(request) => request.answer(false, Some(End::Failed(error)), &shared),
+        Request::File(FileRequest { reply, .. }) => {
+            let end = Some(Err(error));
+            drop(reply.send(crate::stream::Written { bytes: 0, end }));
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What a shard keeps of a session it owns.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use ringway_io::{Descriptor, FileStat};
+use ringway_proto::{BodyId, Established, SessionId, Side, StreamId};
+
+use crate::config::{ConnectOptions, PathChoice, StreamOptions};
+use crate::connection::ConnectionKey;
+use crate::dial::DialKey;
+use crate::payload::Payload;
+use crate::reply::Reply;
+use crate::session::{SessionShared, WeakSession};
+use crate::stream_entry::StreamEntry;
+use crate::target::Target;
+
+/// How the dialing side reaches its peer again.
+#[derive(Clone, Debug)]
+pub(crate) struct Redial {
+    pub(crate) target: Target,
+    pub(crate) options: ConnectOptions,
+}
+
+/// A payload that is kept until its bytes are acked.
+#[derive(Debug)]
+pub(crate) struct Retained {
+    pub(crate) payload: Payload,
+    pub(crate) stream: StreamId,
+    /// Stream offset behind its last byte.
+    pub(crate) end: u64,
+    /// What the file was when its range was accepted.
+    pub(crate) identity: Option<FileStat>,
+    /// The epoch in which the file was last compared with that.
+    pub(crate) verified_epoch: u64,
+}
+
+/// A connection that has proven itself and waits for the older one's ops to end.
+#[derive(Debug)]
+pub(crate) struct PendingAttach {
+    pub(crate) socket: Descriptor,
+    pub(crate) established: Established,
+}
+
+/// One session.
+pub(crate) struct SessionEntry {
+    pub(crate) id: SessionId,
+    pub(crate) side: Side,
+    pub(crate) proto: ringway_proto::Session,
+    pub(crate) shared: Arc<SessionShared>,
+    pub(crate) handle: WeakSession,
+    /// The first handle of an accepted session, until its connection is attached.
+    pub(crate) unclaimed: Option<crate::Session>,
+    pub(crate) path: PathChoice,
+    /// Attached now.
+    pub(crate) connection: Option<ConnectionKey>,
+    /// Older ones whose ops have not all completed: while there is one, none is attached.
+    pub(crate) fencing: Vec<ConnectionKey>,
+    pub(crate) pending: Option<PendingAttach>,
+    pub(crate) redial: Option<Redial>,
+    pub(crate) dial: Option<DialKey>,
+    pub(crate) streams: BTreeMap<StreamId, StreamEntry>,
+    pub(crate) bodies: BTreeMap<BodyId, Retained>,
+    pub(crate) next_body: u64,
+    pub(crate) opens: VecDeque<(StreamOptions, Reply<Result<crate::Stream, crate::Error>>)>,
+    pub(crate) drains: Vec<Reply<()>>,
+    /// In the shard's list of sessions to look at before the turn ends.
+    pub(crate) is_dirty: bool,
+    /// When the protocol wants to be called, as registered with the timers.
+    pub(crate) timer_ns: Option<u64>,
+    /// Attached more than once.
+    pub(crate) has_attached: bool,
+}
+
+impl SessionEntry {
+    pub(crate) fn new_body(&mut self) -> BodyId {
+        self.next_body += 1;
+        BodyId(self.next_body)
+    }
+
+    /// Leases that its unacked bytes lie in.
+    pub(crate) fn leases(&self) -> impl Iterator<Item = ringway_io::Lease> + '_ {
+        self.bodies.values().filter_map(|body| match &body.payload {
+            Payload::Lease(lease) => Some(lease.clone()),
+            Payload::Bytes(_) | Payload::File(_) => None,
+        })
+    }
+
+    /// Whether a connection is attached or about to be.
+    pub(crate) fn is_reachable(&self) -> bool {
+        self.connection.is_some() || self.pending.is_some()
+    }
+}

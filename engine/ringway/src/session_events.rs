@@ -1,0 +1,279 @@
+//! Drains a session's protocol object: events to the handles, transmits to the connection.
+
+use std::sync::Arc;
+
+use ringway_io::Kernel;
+use ringway_proto::{CloseReason, Event, StreamId};
+
+use crate::Error;
+use crate::connection::ConnectionKey;
+use crate::inbox::End;
+use crate::payload::Payload;
+use crate::purpose::ConnectionOp;
+use crate::session::SessionKey;
+use crate::shard::Shard;
+use crate::stream::StreamShared;
+use crate::stream_entry::StreamEntry;
+use crate::timers::Timer;
+use ringway_io::Completion;
+
+impl<K: Kernel> Shard<K> {
+    /// Events first, so that what they free can be sent at once; then transmits; then the timer.
+    pub(crate) fn drain_session(&mut self, key: SessionKey) {
+        self.drain_events(key);
+        if let Some(connection) = self.sessions.get(key.0).and_then(|entry| entry.connection) {
+            self.pump_egress(connection);
+        }
+        self.drain_events(key);
+        self.set_session_timer(key);
+    }
+
+    pub(crate) fn drain_events(&mut self, key: SessionKey) {
+        while let Some(session) = self.sessions.get_mut(key.0)
+            && let Some(event) = session.proto.poll_event()
+        {
+            self.on_event(key, event);
+        }
+    }
+
+    fn set_session_timer(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key.0) else {
+            return;
+        };
+        let wanted_ns = session.proto.poll_timeout().map(|time| time.as_ns());
+        if wanted_ns == session.timer_ns {
+            return;
+        }
+        if let Some(at_ns) = session.timer_ns {
+            self.timers.remove(at_ns, Timer::Session(key));
+        }
+        session.timer_ns = wanted_ns;
+        if let Some(at_ns) = wanted_ns {
+            self.timers.add(at_ns, Timer::Session(key));
+        }
+    }
+
+    pub(crate) fn on_session_timer(&mut self, key: SessionKey) {
+        let now = self.now();
+        if let Some(session) = self.sessions.get_mut(key.0) {
+            session.timer_ns = None;
+            session.proto.handle_timeout(now);
+            self.mark_dirty(key);
+        }
+    }
+
+    fn on_event(&mut self, key: SessionKey, event: Event) {
+        match event {
+            Event::Opened(stream) => self.on_opened(key, stream),
+            Event::Finished { stream, status, .. } => {
+                self.on_receive_end(key, stream, End::Finished(status));
+            }
+            Event::Reset {
+                stream,
+                status,
+                final_offset,
+            } => {
+                let error = Error::StreamReset {
+                    status,
+                    final_offset,
+                };
+                self.on_receive_end(key, stream, End::Failed(error));
+            }
+            Event::StopRequested { stream, status } => {
+                if let Some(entry) = self.stream_mut(key, stream) {
+                    entry.is_finishing = true;
+                    entry.fail_sending(&Error::Stopped(status));
+                }
+            }
+            Event::Acked { stream, offset } => self.on_acked(key, stream, offset),
+            Event::FinishAcked { stream } => {
+                if let Some(entry) = self.stream_mut(key, stream) {
+                    entry.finish_acked = true;
+                    entry.publish_acked();
+                }
+            }
+            Event::Consumed { stream, offset } => {
+                if let Some(entry) = self.stream_mut(key, stream) {
+                    entry.shared.outbox.set_consumed(offset);
+                }
+            }
+            Event::Released(body) => {
+                if let Some(session) = self.sessions.get_mut(key.0) {
+                    session.bodies.remove(&body);
+                }
+            }
+            Event::SendUnblocked => self.on_send_unblocked(key),
+            Event::OpenUnblocked => self.retry_opens(key),
+            Event::StreamEnded(stream) => self.on_stream_ended(key, stream),
+            Event::PeerSilent => self.on_peer_silent(key),
+            Event::PeerDraining => {
+                tracing::info!("the peer drains its session");
+            }
+            Event::Drained => {
+                if let Some(session) = self.sessions.get_mut(key.0) {
+                    for reply in session.drains.drain(..) {
+                        let _ = reply.send(());
+                    }
+                }
+            }
+            Event::Closed(reason) => self.on_closed(key, &reason),
+        }
+    }
+
+    fn on_opened(&mut self, key: SessionKey, stream: StreamId) {
+        let Some(session) = self.sessions.get_mut(key.0) else {
+            return;
+        };
+        let shared = Arc::new(StreamShared::default());
+        let entry = StreamEntry::new(Arc::clone(&shared));
+        session.streams.insert(stream, entry);
+        // After the end nobody accepts: the session is over anyway.
+        drop(session.shared.streams.push((stream, shared)));
+    }
+
+    fn on_receive_end(&mut self, key: SessionKey, stream: StreamId, end: End) {
+        let is_failure = matches!(end, End::Failed(_));
+        if let Some(entry) = self.stream_mut(key, stream) {
+            entry.end_receiving(end.clone());
+            if let (true, End::Failed(error)) = (is_failure, end) {
+                entry.fail_receiving(&error);
+            }
+        }
+        self.serve_requests(key, stream);
+    }
+
+    /// Tells the application, unless the file behind the acked bytes must be looked at first.
+    fn on_acked(&mut self, key: SessionKey, stream: StreamId, offset: u64) {
+        let Some(session) = self.sessions.get_mut(key.0) else {
+            return;
+        };
+        let files: Vec<_> = session
+            .bodies
+            .values_mut()
+            .filter(|body| body.stream == stream && body.end <= offset)
+            .filter_map(|body| {
+                let identity = body.identity.take()?;
+                match &body.payload {
+                    Payload::File(range) => Some((range.clone(), identity)),
+                    Payload::Bytes(_) | Payload::Lease(_) => None,
+                }
+            })
+            .collect();
+        if let Some(entry) = session.streams.get_mut(&stream) {
+            entry.acked = entry.acked.max(offset);
+        }
+        for (range, identity) in files {
+            self.check_source(key, stream, &range, identity);
+        }
+        if let Some(entry) = self.stream_mut(key, stream) {
+            entry.publish_acked();
+        }
+    }
+
+    fn on_send_unblocked(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get(key.0) else {
+            return;
+        };
+        let waiting: Vec<_> = session
+            .streams
+            .iter()
+            .filter(|(_, entry)| !entry.sends.is_empty())
+            .map(|(&stream, _)| stream)
+            .collect();
+        for stream in waiting {
+            self.retry_sends(key, stream);
+        }
+    }
+
+    /// Both directions are over: what the application has not read stays in the inbox.
+    fn on_stream_ended(&mut self, key: SessionKey, stream: StreamId) {
+        self.serve_requests(key, stream);
+        let Some(session) = self.sessions.get_mut(key.0) else {
+            return;
+        };
+        if let Some(mut entry) = session.streams.remove(&stream) {
+            entry.fail_sending(&Error::StreamEnded);
+            for request in entry.requests.drain(..) {
+                drop(request);
+            }
+        }
+    }
+
+    fn on_peer_silent(&mut self, key: SessionKey) {
+        let connection = self.sessions.get(key.0).and_then(|entry| entry.connection);
+        if let Some(connection) = connection {
+            self.lose_connection(connection, "the peer is silent");
+        }
+    }
+
+    fn on_closed(&mut self, key: SessionKey, reason: &CloseReason) {
+        // What the protocol still wants to say (a close, a violation) leaves if the socket takes it
+        // now; the peer's own timers cover the rest.
+        if let Some(connection) = self.sessions.get(key.0).and_then(|entry| entry.connection) {
+            self.pump_egress(connection);
+            self.flush_and_shut(connection);
+        }
+        self.end_session(key, reason);
+    }
+
+    /// What was sent last must not be destroyed by the reset that ends the connection.
+    fn flush_and_shut(&mut self, key: ConnectionKey) {
+        if let Some(connection) = self.connections.get(key.0) {
+            self.kernel
+                .shutdown(&connection.socket, ringway_io::ShutdownHow::Send);
+        }
+    }
+
+    /// A completion of an op on a connection.
+    pub(crate) fn on_connection_op(
+        &mut self,
+        key: ConnectionKey,
+        kind: ConnectionOp,
+        completion: Completion,
+    ) {
+        let is_last = !completion.more;
+        let Some(connection) = self.connections.get_mut(key.0) else {
+            return self.discard(completion);
+        };
+        if is_last {
+            connection.ops -= 1;
+        }
+        let is_dead = connection.is_dead;
+        if is_dead {
+            self.on_dead_op(key, kind, completion);
+        } else if is_ingress(kind) {
+            let owner = connection.session;
+            if let Some(session) = self.sessions.get_mut(owner.0) {
+                let now = ringway_proto::Time::from_ns(self.kernel.now_ns());
+                session.proto.heard(now);
+            }
+            self.on_ingress_op(key, kind, completion);
+        } else {
+            self.on_egress_op(key, kind, completion);
+        }
+        if is_last {
+            self.bury_connection(key);
+        }
+    }
+
+    fn on_dead_op(&mut self, key: ConnectionKey, kind: ConnectionOp, completion: Completion) {
+        if is_ingress(kind) {
+            self.on_dead_ingress_op(key, completion);
+        } else {
+            // A lease that was being sent or loaded goes with the completion.
+            drop(completion);
+        }
+    }
+}
+
+fn is_ingress(kind: ConnectionOp) -> bool {
+    matches!(
+        kind,
+        ConnectionOp::Frames
+            | ConnectionOp::Header
+            | ConnectionOp::Body
+            | ConnectionOp::Readable
+            | ConnectionOp::SinkSplice
+            | ConnectionOp::SinkWrite
+    )
+}

@@ -1,0 +1,406 @@
+//! One core's loop and all it owns.
+//!
+//! ```text
+//!  turn:  reap completions ─▶ mailbox ─▶ ready tasks ─▶ timers ─▶ dirty sessions ─▶ enter
+//!                │                │                        │        (drain events,
+//!                └── ingress,     └── requests             └──       pump egress)
+//!                    egress,
+//!                    handshakes
+//! ```
+//!
+//! The shard owns no thread: a thread of the engine, the simulator or a foreign event loop steps
+//! it with [`Shard::turn`]. Whatever changes a session's protocol object marks the session dirty;
+//! before the turn ends each dirty session is drained once: events first, then transmits, then
+//! its timer. No task of the application runs while a protocol object is borrowed.
+//!
+//! What it does lies in files beside this one, each an `impl Shard`: `requests` (what handles
+//! ask), `accept`, `dial`, `handshake`, `attach` (connections to sessions), `ingress`, `egress`,
+//! `session_events`, `receiving` (where arriving bytes go).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringway_io::{Completion, Kernel, Lease, Op, OpId, TeardownReport, Wait};
+use ringway_proto::Time;
+
+use crate::accept::ListenerEntry;
+use crate::config::Config;
+use crate::connection::{Connection, ConnectionKey};
+use crate::dial::Dial;
+use crate::handshake::Handshake;
+use crate::mailbox::Mailbox;
+use crate::message::Message;
+use crate::purpose::{ConnectionOp, Purpose, Purposes};
+use crate::reply::Reply;
+use crate::session::SessionKey;
+use crate::session_directory::SessionDirectory;
+use crate::session_entry::SessionEntry;
+use crate::slab::Slab;
+use crate::statistics::Statistics;
+use crate::task::Tasks;
+use crate::timers::{Timer, Timers};
+
+/// Completions, messages and task polls handled in one turn, at most each: bounds how long a
+/// session waits for the others.
+const BATCH: usize = 256;
+
+/// One shard, generic over the kernel behind the seam.
+pub struct Shard<K: Kernel> {
+    pub(crate) kernel: K,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) shared: Arc<SessionDirectory>,
+    pub(crate) config: Config,
+    pub(crate) tasks: Tasks,
+    pub(crate) purposes: Purposes,
+    pub(crate) timers: Timers,
+    pub(crate) sleepers: Slab<Reply<()>>,
+    pub(crate) sessions: Slab<SessionEntry>,
+    pub(crate) connections: Slab<Connection>,
+    pub(crate) handshakes: Slab<Handshake>,
+    pub(crate) dials: Slab<Dial>,
+    pub(crate) listeners: Slab<ListenerEntry>,
+    pub(crate) dirty: VecDeque<SessionKey>,
+    /// Connections whose receive was not armed for want of buffers.
+    pub(crate) starved: VecDeque<ConnectionKey>,
+    /// Connections that wait for a pipe.
+    pub(crate) pipeless: VecDeque<ConnectionKey>,
+    /// Leases of reset connections, until what may sit in a device queue is gone.
+    pub(crate) resting: BTreeMap<u64, Vec<Lease>>,
+    pub(crate) statistics: Statistics,
+    completions: Vec<Completion>,
+    shutdown: Option<(u64, Vec<Reply<TeardownReport>>)>,
+    report: Option<TeardownReport>,
+}
+
+impl<K: Kernel> Shard<K> {
+    pub(crate) fn new(
+        kernel: K,
+        mailbox: Mailbox,
+        shared: Arc<SessionDirectory>,
+        config: Config,
+    ) -> Self {
+        Self {
+            kernel,
+            tasks: Tasks::new(mailbox.clone()),
+            mailbox,
+            shared,
+            config,
+            purposes: Purposes::default(),
+            timers: Timers::default(),
+            sleepers: Slab::default(),
+            sessions: Slab::default(),
+            connections: Slab::default(),
+            handshakes: Slab::default(),
+            dials: Slab::default(),
+            listeners: Slab::default(),
+            dirty: VecDeque::new(),
+            starved: VecDeque::new(),
+            pipeless: VecDeque::new(),
+            resting: BTreeMap::new(),
+            statistics: Statistics::default(),
+            completions: Vec::with_capacity(BATCH),
+            shutdown: None,
+            report: None,
+        }
+    }
+
+    /// One pass, with a wait in the kernel at its end if nothing is to be done. False when the
+    /// shard is over: do not call it again.
+    pub fn turn(&mut self) -> bool {
+        if !self.step() {
+            return false;
+        }
+        let wait = self.wait();
+        self.statistics.sleeps += u64::from(wait != Wait::No);
+        let entered = self.kernel.enter(wait);
+        self.mailbox.awake();
+        if let Err(errno) = entered {
+            tracing::error!(%errno, "the ring is lost; the shard ends");
+            self.end(0);
+            return false;
+        }
+        true
+    }
+
+    /// One pass without a wait; false when the shard is over.
+    fn step(&mut self) -> bool {
+        self.statistics.turns += 1;
+        self.reap();
+        self.take_messages();
+        self.statistics.task_polls += self.tasks.run(BATCH) as u64;
+        self.fire_timers();
+        self.feed_starved();
+        self.settle();
+        self.continue_shutdown()
+    }
+
+    fn reap(&mut self) {
+        let mut completions = std::mem::take(&mut self.completions);
+        self.statistics.completions += self.kernel.reap(&mut completions, BATCH) as u64;
+        for completion in completions.drain(..) {
+            self.on_completion(completion);
+        }
+        self.completions = completions;
+    }
+
+    fn take_messages(&mut self) {
+        for _ in 0..BATCH {
+            let Some(message) = self.mailbox.take() else {
+                break;
+            };
+            self.statistics.messages += 1;
+            self.on_message(message);
+        }
+    }
+
+    fn fire_timers(&mut self) {
+        let now_ns = self.kernel.now_ns();
+        while let Some(timer) = self.timers.pop_due(now_ns) {
+            self.on_timer(timer);
+        }
+        while let Some(entry) = self.resting.first_entry()
+            && *entry.key() <= now_ns
+        {
+            entry.remove();
+        }
+    }
+
+    fn on_timer(&mut self, timer: Timer) {
+        match timer {
+            Timer::Sleep(key) => {
+                if let Some(reply) = self.sleepers.remove(key) {
+                    let _ = reply.send(());
+                }
+            }
+            Timer::Session(key) => self.on_session_timer(key),
+            Timer::Dial(key) => self.on_dial_timer(key),
+            Timer::Handshake(key) => self.on_handshake_timer(key),
+            Timer::Accept(key) => self.arm_accept(key),
+        }
+    }
+
+    /// Drains every session whose protocol object has changed.
+    fn settle(&mut self) {
+        // A session may become dirty again while it is drained (a body that fails at once): the
+        // bound keeps the turn finite, what is left comes next turn.
+        for _ in 0..4 * BATCH {
+            let Some(key) = self.dirty.pop_front() else {
+                break;
+            };
+            if let Some(session) = self.sessions.get_mut(key.0) {
+                session.is_dirty = false;
+                self.drain_session(key);
+            }
+        }
+    }
+
+    fn wait(&mut self) -> Wait {
+        let has_work = !self.dirty.is_empty() || self.tasks.has_ready();
+        let tasks = &self.tasks;
+        if has_work || !self.mailbox.prepare_sleep(|| tasks.has_ready()) {
+            return Wait::No;
+        }
+        let mut deadline_ns = self.timers.next_ns();
+        if let Some((&resting_ns, _)) = self.resting.first_key_value() {
+            deadline_ns = Some(deadline_ns.map_or(resting_ns, |ns| ns.min(resting_ns)));
+        }
+        if let Some((shutdown_ns, _)) = self.shutdown {
+            deadline_ns = Some(deadline_ns.map_or(shutdown_ns, |ns| ns.min(shutdown_ns)));
+        }
+        deadline_ns.map_or(Wait::Forever, Wait::Until)
+    }
+
+    // --- what the other files use --------------------------------------------------------------
+
+    pub(crate) fn now(&self) -> Time {
+        Time::from_ns(self.kernel.now_ns())
+    }
+
+    pub(crate) fn mark_dirty(&mut self, key: SessionKey) {
+        if let Some(session) = self.sessions.get_mut(key.0)
+            && !session.is_dirty
+        {
+            session.is_dirty = true;
+            self.dirty.push_back(key);
+        }
+    }
+
+    pub(crate) fn submit(&mut self, purpose: Purpose, op: Op) -> OpId {
+        let token = self.purposes.add(purpose);
+        self.kernel.submit(token, op)
+    }
+
+    /// Submits an op that a connection must outlive.
+    pub(crate) fn submit_on(&mut self, key: ConnectionKey, kind: ConnectionOp, op: Op) -> OpId {
+        if let Some(connection) = self.connections.get_mut(key.0) {
+            connection.ops += 1;
+        }
+        self.submit(Purpose::Connection(key, kind), op)
+    }
+
+    /// Counters as they are now.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
+    /// The kernel it runs on, for whoever steps it.
+    pub fn kernel_mut(&mut self) -> &mut K {
+        &mut self.kernel
+    }
+
+    /// What is left: sessions, connections, handshakes, dials, tasks, ops. All zero after a
+    /// clean end.
+    #[must_use]
+    pub fn outstanding(&self) -> [usize; 6] {
+        [
+            self.sessions.len(),
+            self.connections.len(),
+            self.handshakes.len(),
+            self.dials.len(),
+            self.tasks.count(),
+            self.purposes.len(),
+        ]
+    }
+
+    fn on_completion(&mut self, completion: Completion) {
+        if completion.more {
+            match self.purposes.get_mut(completion.token) {
+                Some(Purpose::Accept(listener)) => {
+                    let listener = *listener;
+                    self.on_accepted(listener, completion);
+                }
+                Some(Purpose::Connection(key, kind)) => {
+                    let (key, kind) = (*key, *kind);
+                    self.on_connection_op(key, kind, completion);
+                }
+                _ => self.discard(completion),
+            }
+            return;
+        }
+        match self.purposes.take(completion.token) {
+            Some(purpose) => self.on_last_completion(purpose, completion),
+            None => self.discard(completion),
+        }
+    }
+
+    fn on_last_completion(&mut self, purpose: Purpose, completion: Completion) {
+        match purpose {
+            Purpose::Caller(reply) => {
+                if let Some(reply) = reply
+                    && let Err(unwanted) = reply.send(completion)
+                {
+                    self.discard(unwanted);
+                }
+            }
+            Purpose::Accept(listener) => self.on_accepted(listener, completion),
+            Purpose::Resolve(dial) => self.on_resolved(dial, completion),
+            Purpose::Connect(dial) => self.on_connected(dial, &completion),
+            Purpose::HandshakeReceive(key) => self.on_handshake_received(key, completion),
+            Purpose::HandshakeSend(key) => self.on_handshake_sent(key, &completion),
+            Purpose::Connection(key, kind) => self.on_connection_op(key, kind, completion),
+            Purpose::SourceStat(session, stream) => {
+                self.on_source_stat(session, stream, completion);
+            }
+            Purpose::SourceCheck(session, stream, identity) => {
+                self.on_source_check(session, stream, &identity, &completion);
+            }
+            Purpose::InboxWrite(session, stream) => {
+                self.on_inbox_written(session, stream, &completion);
+            }
+        }
+    }
+
+    /// A completion that nobody wants: what it carries is given back.
+    pub(crate) fn discard(&mut self, completion: Completion) {
+        self.statistics.completions_orphaned += 1;
+        if let ringway_io::Payload::Provided(buffer) = completion.payload {
+            self.kernel.recycle(buffer);
+        }
+    }
+
+    // --- the end ---------------------------------------------------------------------------------
+
+    pub(crate) fn begin_shutdown(&mut self, within: Duration, reply: Reply<TeardownReport>) {
+        let within_ns = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX);
+        let deadline_ns = self.kernel.now_ns().saturating_add(within_ns);
+        match &mut self.shutdown {
+            Some((earlier_ns, replies)) => {
+                *earlier_ns = deadline_ns.min(*earlier_ns);
+                replies.push(reply);
+            }
+            None => {
+                self.shutdown = Some((deadline_ns, vec![reply]));
+                self.close_everything();
+            }
+        }
+    }
+
+    /// True while the shard goes on.
+    fn continue_shutdown(&mut self) -> bool {
+        let Some((deadline_ns, _)) = self.shutdown else {
+            return true;
+        };
+        let is_quiet = self.sessions.len() == 0 && self.connections.len() == 0;
+        if !is_quiet && self.kernel.now_ns() < deadline_ns {
+            return true;
+        }
+        self.end(deadline_ns);
+        false
+    }
+
+    fn end(&mut self, deadline_ns: u64) {
+        self.tasks.clear();
+        self.mailbox.close();
+        self.fail_all_sessions();
+        // A tenth of a second on top: the cancellations themselves need a moment.
+        let deadline_ns = deadline_ns.max(self.kernel.now_ns() + 100_000_000);
+        let report = self.kernel.teardown(deadline_ns);
+        self.report = Some(report);
+        if let Some((_, replies)) = self.shutdown.take() {
+            for reply in replies {
+                let _ = reply.send(report);
+            }
+        }
+    }
+}
+
+impl<K: Kernel> Drop for Shard<K> {
+    fn drop(&mut self) {
+        if self.report.is_none() {
+            self.end(0);
+        }
+    }
+}
+
+impl<K: Kernel> std::fmt::Debug for Shard<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Shard({})", self.mailbox.index())
+    }
+}
+
+/// Kept apart from [`Message`]: what the shard does on shutdown of one kind of thing.
+impl<K: Kernel> Shard<K> {
+    fn close_everything(&mut self) {
+        for key in self.listeners.keys() {
+            self.close_listener(key);
+        }
+        for key in self.handshakes.keys() {
+            self.drop_handshake(crate::handshake::HandshakeKey(key));
+        }
+        for key in self.dials.keys() {
+            self.fail_dial(
+                crate::dial::DialKey(key),
+                crate::Error::EngineStopped.into(),
+            );
+        }
+        for key in self.sessions.keys() {
+            let reason = ringway_proto::Status::shutting_down();
+            self.on_message(Message::Close {
+                session: SessionKey(key),
+                reason,
+            });
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! A stream: ordered bytes inside a session, in two directions.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ringway_proto::{Status, StreamId};
+
+use crate::inbox::{Chunk, End, Inbox, Taken};
+use crate::message::Message;
+use crate::outbox::Outbox;
+use crate::payload::Payload;
+use crate::reply::{Answer, reply};
+use crate::session::Session;
+use crate::{Error, File};
+
+/// What the shard and the handles of one stream share.
+#[derive(Debug, Default)]
+pub(crate) struct StreamShared {
+    pub(crate) inbox: Inbox,
+    pub(crate) outbox: Outbox,
+}
+
+/// What a direct receive brought.
+#[derive(Debug)]
+pub(crate) struct Landed {
+    pub(crate) buffer: Vec<u8>,
+    /// Filled from its start, bytes.
+    pub(crate) filled: usize,
+    /// Stream offset of the first byte.
+    pub(crate) offset: u64,
+    pub(crate) end_of_record: bool,
+    /// Set when nothing was received because the direction had ended.
+    pub(crate) end: Option<End>,
+}
+
+/// What a receive into a file brought.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// Written in order from the given file offset, bytes.
+    pub(crate) bytes: u64,
+    /// Why it stopped before `bytes_max`.
+    pub(crate) end: Option<Result<Status, Error>>,
+}
+
+/// How far a stream has got; offsets count bytes from 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamProgress {
+    /// Accepted from the application for sending.
+    pub accepted: u64,
+    /// Given to a connection at least once.
+    pub sent: u64,
+    /// Copied by the peer's engine.
+    pub acked: u64,
+    /// Taken by the peer's application.
+    pub consumed: u64,
+    /// Received by our engine.
+    pub received: u64,
+}
+
+/// One stream; cheap to clone, usable from any thread and from several at once.
+///
+/// Dropping the last clone before it was finished resets our direction and stops the peer's.
+#[derive(Clone)]
+pub struct Stream(Arc<Handle>);
+
+struct Handle {
+    id: StreamId,
+    session: Session,
+    shared: Arc<StreamShared>,
+}
+
+impl Stream {
+    pub(crate) fn new(id: StreamId, session: Session, shared: Arc<StreamShared>) -> Self {
+        Self(Arc::new(Handle {
+            id,
+            session,
+            shared,
+        }))
+    }
+
+    /// Its id, the same at both ends.
+    #[must_use]
+    pub fn id(&self) -> StreamId {
+        self.0.id
+    }
+
+    /// The session it belongs to.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.0.session
+    }
+
+    fn post(&self, message: Message) {
+        self.0.session.shared().mailbox.send(message);
+    }
+
+    fn key(&self) -> crate::session::SessionKey {
+        self.0.session.shared().key
+    }
+
+    /// Sends bytes. Resolves when they are accepted, that is kept for replay: with the stream
+    /// offset behind them. Waits at the retention cap and dropping the future then takes them
+    /// back; the bytes are sent whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyFinished`], [`Error::Stopped`], [`Error::SessionEnded`],
+    /// [`Error::StreamEnded`], [`Error::EngineStopped`]; [`Error::Kernel`] when a file cannot be
+    /// looked at.
+    pub async fn send(&self, payload: impl Into<Payload>) -> Result<u64, Error> {
+        self.send_part(payload.into(), false).await
+    }
+
+    /// Sends bytes that end a record. An empty record is one too.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn send_record(&self, payload: impl Into<Payload>) -> Result<u64, Error> {
+        self.send_part(payload.into(), true).await
+    }
+
+    async fn send_part(&self, payload: Payload, end_of_record: bool) -> Result<u64, Error> {
+        let (reply, answer) = reply();
+        self.post(Message::Send {
+            session: self.key(),
+            stream: self.id(),
+            payload,
+            end_of_record,
+            reply,
+        });
+        answer.await?
+    }
+
+    /// Waits until the peer's engine has copied everything before `offset`.
+    ///
+    /// # Errors
+    /// [`Error::SessionEnded`], [`Error::Stopped`], [`Error::SourceChanged`], [`Error::AlreadyFinished`]
+    /// after a reset: it will not be acked any more.
+    pub async fn acked(&self, offset: u64) -> Result<(), Error> {
+        poll_fn(|context| self.0.shared.outbox.poll_acked(offset, context)).await
+    }
+
+    /// Waits until the peer's application has taken everything before `offset`.
+    ///
+    /// # Errors
+    /// As [`acked`](Self::acked).
+    pub async fn consumed(&self, offset: u64) -> Result<(), Error> {
+        poll_fn(|context| self.0.shared.outbox.poll_consumed(offset, context)).await
+    }
+
+    /// Waits until the peer's engine knows that this direction is finished, and has everything.
+    ///
+    /// # Errors
+    /// As [`acked`](Self::acked).
+    pub async fn finish_acked(&self) -> Result<(), Error> {
+        poll_fn(|context| self.0.shared.outbox.poll_finish_acked(context)).await
+    }
+
+    /// Ends our direction with a status that arrives after every byte sent before it.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); the status text is cut at its limit.
+    pub async fn finish(&self, status: Status) -> Result<(), Error> {
+        let (reply, answer) = reply();
+        self.post(Message::Finish {
+            session: self.key(),
+            stream: self.id(),
+            status,
+            reply,
+        });
+        answer.await?
+    }
+
+    /// Aborts our direction now: what was not acked is not sent again.
+    pub fn reset(&self, status: Status) {
+        let (session, stream) = (self.key(), self.id());
+        self.post(Message::Reset {
+            session,
+            stream,
+            status,
+        });
+    }
+
+    /// Asks the peer to cease sending.
+    pub fn stop(&self, status: Status) {
+        let (session, stream) = (self.key(), self.id());
+        self.post(Message::Stop {
+            session,
+            stream,
+            status,
+        });
+    }
+
+    /// The next piece, `None` after the peer finished with any status (see
+    /// [`peer_status`](Self::peer_status)). Its size is whatever arrived.
+    ///
+    /// # Errors
+    /// [`Error::StreamReset`], [`Error::SessionEnded`], [`Error::EngineStopped`].
+    pub async fn receive(&self) -> Result<Option<Chunk>, Error> {
+        let taken = poll_fn(|context| self.0.shared.inbox.poll_chunk(context)).await?;
+        Ok(taken.map(|taken| self.report(taken)))
+    }
+
+    /// The next whole record of at most `bytes_max` bytes; `None` after the end. A finish in the
+    /// middle of a record ends that record.
+    ///
+    /// # Errors
+    /// [`Error::RecordTooLarge`] with both numbers, nothing lost: [`receive`](Self::receive) still
+    /// gives the bytes. Else as [`receive`](Self::receive).
+    pub async fn receive_record(&self, bytes_max: u64) -> Result<Option<Bytes>, Error> {
+        let polled = poll_fn(|context| {
+            let polled = self.0.shared.inbox.poll_record(bytes_max, context);
+            if polled.is_pending() {
+                self.consume(self.0.shared.inbox.take_unreported());
+            }
+            polled
+        });
+        match polled.await {
+            Ok(taken) => Ok(self.report(taken)),
+            Err((error, consumed)) => {
+                self.consume(consumed);
+                Err(error)
+            }
+        }
+    }
+
+    /// Fills `buffer` from its start, without an intermediate copy where the body is large:
+    /// resolves when it is full, at the end of a record, or at the end of the stream. Returns the
+    /// buffer, how many bytes of it were filled, and whether they end a record; 0 bytes without
+    /// a record's end mean the end of the stream. Several may be pending; they are filled in
+    /// order. Dropping the future loses nothing: what had arrived is received again.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub async fn receive_into(&self, buffer: Vec<u8>) -> Result<(Vec<u8>, usize, bool), Error> {
+        let (reply, answer) = reply();
+        self.post(Message::ReceiveInto {
+            session: self.key(),
+            stream: self.id(),
+            buffer,
+            reply,
+        });
+        let landed = Landing {
+            stream: self,
+            answer,
+        };
+        let landed = landed.await?;
+        match landed.end {
+            Some(End::Failed(error)) if landed.filled == 0 => Err(error),
+            _ => Ok((landed.buffer, landed.filled, landed.end_of_record)),
+        }
+    }
+
+    /// Receives up to `bytes_max` bytes into `file` from `offset` on, by splice where the body is
+    /// large. Resolves when that many are written or the peer has finished; returns how many were
+    /// written. They are in the file (not necessarily on the disk) and acked to the peer.
+    /// Dropping the future stops at the next piece; [`progress`](Self::progress) says where.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] when the file cannot take them (`ENOSPC`, …): the peer is not stopped by
+    /// that, call [`stop`](Self::stop). Else as [`receive`](Self::receive).
+    pub async fn receive_into_file(
+        &self,
+        file: &File,
+        offset: u64,
+        bytes_max: u64,
+    ) -> Result<u64, Error> {
+        let (reply, answer) = reply();
+        self.post(Message::ReceiveIntoFile {
+            session: self.key(),
+            stream: self.id(),
+            file: file.descriptor().clone(),
+            offset,
+            bytes_max,
+            reply,
+        });
+        let written = answer.await?;
+        match written.end {
+            Some(Err(error)) => Err(error),
+            Some(Ok(_)) | None => Ok(written.bytes),
+        }
+    }
+
+    /// The status the peer finished its direction with; waits for it.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub async fn peer_status(&self) -> Result<Status, Error> {
+        poll_fn(|context| self.0.shared.inbox.poll_finished(context)).await
+    }
+
+    /// How far both directions have got.
+    ///
+    /// # Errors
+    /// [`Error::StreamEnded`] once both directions are over; [`Error::EngineStopped`].
+    pub async fn progress(&self) -> Result<StreamProgress, Error> {
+        let (reply, answer) = reply();
+        self.post(Message::Progress {
+            session: self.key(),
+            stream: self.id(),
+            reply,
+        });
+        answer.await?
+    }
+
+    /// Acked by the peer's engine so far, bytes; at once.
+    #[must_use]
+    pub fn acked_now(&self) -> u64 {
+        self.0.shared.outbox.acked()
+    }
+
+    /// Taken by the peer's application so far, bytes; at once.
+    #[must_use]
+    pub fn consumed_now(&self) -> u64 {
+        self.0.shared.outbox.consumed()
+    }
+
+    /// Why nothing more will be acked, if so.
+    #[must_use]
+    pub fn send_failure(&self) -> Option<Error> {
+        self.0.shared.outbox.failure()
+    }
+
+    fn report<T>(&self, (value, consumed): Taken<T>) -> T {
+        self.consume(consumed);
+        value
+    }
+
+    fn consume(&self, bytes: u64) {
+        if bytes > 0 {
+            let (session, stream) = (self.key(), self.id());
+            self.post(Message::Consume {
+                session,
+                stream,
+                bytes,
+            });
+        }
+    }
+}
+
+/// Waits for a direct receive; when dropped, puts what had landed back.
+struct Landing<'a> {
+    stream: &'a Stream,
+    answer: Answer<Landed>,
+}
+
+impl Future for Landing<'_> {
+    type Output = Result<Landed, Error>;
+
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Self::Output> {
+        std::pin::Pin::new(&mut self.answer).poll(context)
+    }
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        if let Some(landed) = self.answer.abandon() {
+            landed.put_back(&self.stream.0.shared.inbox);
+        }
+    }
+}
+
+impl Landed {
+    /// Makes what had landed receivable again; it is the oldest in the inbox.
+    pub(crate) fn put_back(mut self, inbox: &Inbox) {
+        if self.filled > 0 || self.end_of_record {
+            self.buffer.truncate(self.filled);
+            inbox.put_back(Chunk {
+                bytes: self.buffer.into(),
+                offset: self.offset,
+                end_of_record: self.end_of_record,
+            });
+        }
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stream({})", self.0.id)
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let shared = self.session.shared();
+        shared.mailbox.send(Message::StreamDropped {
+            session: shared.key,
+            stream: self.id,
+        });
+    }
+}

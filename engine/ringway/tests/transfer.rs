@@ -1,0 +1,134 @@
+//! Bytes from one endpoint to another on the real kernel.
+
+use std::io::Write;
+use std::time::Duration;
+
+use ringway::{
+    Config, ConnectOptions, Engine, KeyId, Keys, ListenOptions, OpenHow, Session, SessionState,
+    Status, StreamOptions, block_on,
+};
+
+struct Pair {
+    server: Engine,
+    client: Engine,
+    near: Session,
+    far: Session,
+}
+
+fn pair(target: &str) -> Pair {
+    let config = || Config {
+        shards: 1,
+        ..Config::from_environment().expect("known capabilities")
+    };
+    let server = Engine::start(config()).expect("starts");
+    let client = Engine::start(config()).expect("starts");
+    let key = Keys::generate(KeyId::new("test").expect("valid"));
+    block_on(async {
+        let options = ListenOptions::keyed(Keys::one(key.clone()));
+        let listener = server.listen(target, options).await.expect("listens");
+        let address = listener.address().to_string();
+        let near = client.connect(&address, ConnectOptions::keyed(key));
+        let near = near.await.expect("connects");
+        let far = listener.accept().await.expect("accepts");
+        Pair {
+            server,
+            client,
+            near,
+            far,
+        }
+    })
+}
+
+impl Pair {
+    fn end(self) {
+        block_on(async {
+            self.near.close(Status::ok());
+            self.near.ended().await;
+            self.far.ended().await;
+            for engine in [self.client, self.server] {
+                let report = engine.shutdown(Duration::from_secs(5)).await;
+                assert_eq!(report.leaked, 0, "operations were left to the kernel");
+            }
+        });
+    }
+}
+
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at * 31 + at / 251) as u8).collect()
+}
+
+#[test]
+fn records_arrive_whole_and_in_order_and_the_end_arrives_after_them() {
+    let pair = pair("127.0.0.1:0");
+    block_on(async {
+        let stream = pair
+            .near
+            .open(StreamOptions::default())
+            .await
+            .expect("opens");
+        for size in [0, 1, 100, 1 << 10, 64 << 10, 65 << 10, 478 << 10, 1 << 20] {
+            stream.send_record(pattern(size)).await.expect("accepted");
+        }
+        stream.finish(Status::ok()).await.expect("finished");
+        let other = pair.far.accept().await.expect("arrives");
+        for size in [0, 1, 100, 1 << 10, 64 << 10, 65 << 10, 478 << 10, 1 << 20] {
+            let record = other.receive_record(2 << 20).await.expect("arrives");
+            assert!(
+                record.expect("a record") == pattern(size),
+                "record of {size}"
+            );
+        }
+        assert!(other.receive_record(1).await.expect("ends").is_none());
+        assert!(other.peer_status().await.expect("ended").is_ok());
+        stream.finish_acked().await.expect("acked");
+    });
+    pair.end();
+}
+
+fn send_file_into_file(target: &str) {
+    let pair = pair(target);
+    let place = tempfile::tempdir().expect("temporary directory");
+    let (from, to) = (place.path().join("from"), place.path().join("to"));
+    let content = pattern(40 << 20);
+    let mut file = std::fs::File::create(&from).expect("created");
+    file.write_all(&content).expect("written");
+    block_on(async {
+        let source = pair.client.ambient().open(&from, OpenHow::READ).await;
+        let source = source.expect("opens");
+        let how = OpenHow::READ_WRITE_CREATE;
+        let sink = pair.server.ambient().open(&to, how).await.expect("opens");
+        let stream = pair
+            .near
+            .open(StreamOptions::default())
+            .await
+            .expect("opens");
+        let end = stream.send(source.range(0, content.len() as u64)).await;
+        stream.finish(Status::ok()).await.expect("finished");
+        let other = pair.far.accept().await.expect("arrives");
+        let written = other.receive_into_file(&sink, 0, u64::MAX).await;
+        assert_eq!(written.expect("written"), content.len() as u64);
+        stream.acked(end.expect("accepted")).await.expect("acked");
+        assert!(std::fs::read(&to).expect("readable") == content);
+        println!("{:?}", pair.client.statistics().await);
+        println!("{:?}", pair.server.statistics().await);
+    });
+    pair.end();
+}
+
+#[test]
+fn a_file_crosses_tcp_into_a_file() {
+    send_file_into_file("127.0.0.1:0");
+}
+
+#[test]
+fn a_file_crosses_a_unix_socket_into_a_file() {
+    let place = tempfile::tempdir().expect("temporary directory");
+    send_file_into_file(&format!("unix:{}", place.path().join("socket").display()));
+}
+
+#[test]
+fn a_closed_session_says_so_at_both_ends() {
+    let pair = pair("127.0.0.1:0");
+    assert!(matches!(pair.near.state(), SessionState::Connected { .. }));
+    pair.end();
+}
