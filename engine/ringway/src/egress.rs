@@ -736,13 +736,14 @@ impl<K: Kernel> Shard<K> {
         let (kind, op) = match (path, rest) {
             (BodyPath::ZeroCopy, BufferRef::Lease(lease)) => {
                 self.statistics.zero_copy_attempted += 1;
+                let length = u32::try_from(lease.len()).unwrap_or(u32::MAX);
                 let more_follows = false;
                 let op = Op::SendZeroCopy {
                     socket,
                     lease,
                     more_follows,
                 };
-                (ConnectionOp::SendZeroCopy, op)
+                (ConnectionOp::SendZeroCopy(length), op)
             }
             (_, buffer) => {
                 let more_follows = false;
@@ -773,7 +774,7 @@ impl<K: Kernel> Shard<K> {
                 self.pump_egress(key);
             }
             ConnectionOp::Send => self.on_sent(key, completion.result),
-            ConnectionOp::SendZeroCopy => self.on_zero_copy(key, &completion),
+            ConnectionOp::SendZeroCopy(length) => self.on_zero_copy(key, length, &completion),
             _ => self.on_loaded(key, kind, completion),
         }
     }
@@ -785,7 +786,7 @@ impl<K: Kernel> Shard<K> {
     }
 
     /// The first completion frees the stream, the notification the buffer, which the op holds.
-    fn on_zero_copy(&mut self, key: ConnectionKey, completion: &Completion) {
+    fn on_zero_copy(&mut self, key: ConnectionKey, length: u32, completion: &Completion) {
         if let OpPayload::Notification { copied } = completion.payload {
             let Some(connection) = self.connections.get_mut(key.0) else {
                 return;
@@ -795,6 +796,7 @@ impl<K: Kernel> Shard<K> {
                 Some(true) => {
                     zero_copy.copied_in_a_row += 1;
                     self.statistics.zero_copy_copied += 1;
+                    self.statistics.zero_copy_copied_bytes += u64::from(length);
                 }
                 Some(false) => zero_copy.copied_in_a_row = 0,
                 None => {}

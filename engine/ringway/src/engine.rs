@@ -42,6 +42,10 @@ impl Engine {
     ///
     /// # Errors
     /// [`StartError`]: what this machine lacks, and the remedy.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a configuration is used once"
+    )]
     pub fn start(config: Config) -> Result<Self, StartError> {
         let count = shard_count(&config)?;
         let mut kernels = Vec::with_capacity(count);

@@ -100,7 +100,8 @@ impl Directory {
         }
     }
 
-    /// Opens a directory beneath this one.
+    /// Opens a directory beneath this one, or anywhere from the ambient place; there a symbolic
+    /// link as the last component is followed.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -122,7 +123,7 @@ impl Directory {
             directory: self.place.clone(),
             path: path.as_ref().to_owned(),
         };
-        stat_of(run(&self.mailbox, "stat", op).await?)
+        stat_of(&run(&self.mailbox, "stat", op).await?)
     }
 
     /// Renames; single names beneath open directories.
@@ -237,7 +238,7 @@ impl Directory {
     }
 }
 
-fn stat_of(completion: Completion) -> Result<FileStat, Error> {
+fn stat_of(completion: &Completion) -> Result<FileStat, Error> {
     match completion.payload {
         Payload::Stat(stat) => Ok(stat),
         _ => Err(Error::EngineStopped),
@@ -269,7 +270,7 @@ impl File {
     /// [`Error::Kernel`].
     pub async fn stat(&self) -> Result<FileStat, Error> {
         let file = self.descriptor.clone();
-        stat_of(self.run("stat", Op::StatDescriptor { file }).await?)
+        stat_of(&self.run("stat", Op::StatDescriptor { file }).await?)
     }
 
     /// Reads into `buffer` from its start; returns it and how many bytes were read, fewer than

@@ -55,6 +55,9 @@ const REPORT_BYTES: u64 = 64 << 10;
 /// What a poll of the inbox gives: the value, and how many bytes to report as consumed.
 pub(crate) type Taken<T> = (T, u64);
 
+/// A record, or why there is none, each with how many bytes to report as consumed.
+pub(crate) type RecordTaken = Result<Taken<Option<Bytes>>, (Error, u64)>;
+
 impl Inbox {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -122,7 +125,7 @@ impl Inbox {
         &self,
         bytes_max: u64,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Taken<Option<Bytes>>, (Error, u64)>> {
+    ) -> Poll<RecordTaken> {
         let mut state = self.lock();
         let mut consumed = 0;
         while let Some(chunk) = state.chunks.pop_front() {

@@ -79,17 +79,19 @@ impl<K: Kernel> Shard<K> {
                 }
                 Some(body) if ingress.multishot.is_none() => {
                     let is_large = body.remaining >= DIRECT_BYTES_MIN || ingress.is_direct;
-                    return if is_large {
-                        self.receive_body(key)
+                    if is_large {
+                        self.receive_body(key);
                     } else {
-                        self.arm_frames(key)
-                    };
+                        self.arm_frames(key);
+                    }
+                    return;
                 }
                 Some(body) => {
                     let is_large = body.remaining >= DIRECT_BYTES_MIN;
-                    return if is_large {
-                        self.stop_frames(key)
-                    };
+                    if is_large {
+                        self.stop_frames(key);
+                    }
+                    return;
                 }
                 None if ingress.is_direct && ingress.multishot.is_none() => {
                     return self.receive_header(key);
@@ -218,7 +220,11 @@ impl<K: Kernel> Shard<K> {
                 return;
             }
             let taken = match &connection.ingress.body {
-                Some(body) if body.remaining > 0 => self.take_body_bytes(key, &bytes.slice(at..)),
+                Some(body) if body.remaining > 0 => {
+                    let taken = self.take_body_bytes(key, &bytes.slice(at..));
+                    self.statistics.received_by_copy_bytes += taken.unwrap_or(0) as u64;
+                    taken
+                }
                 Some(_) => {
                     self.finish_body(key);
                     continue;
@@ -363,7 +369,7 @@ impl<K: Kernel> Shard<K> {
                 self.consume(owner, stream, here as u64);
                 here
             }
-            Destination::Inbox => {
+            Destination::Inbox | Destination::InboxThenFile => {
                 self.put_into_inbox(key, owner, &body, bytes.slice(..here));
                 here
             }
@@ -371,7 +377,6 @@ impl<K: Kernel> Shard<K> {
                 let count = here.min(usize_of(room));
                 self.copy_into_buffer(owner, stream, &bytes[..count]);
                 let ends_record = self.body_taken(key, count as u64, false);
-                self.statistics.received_by_copy_bytes += count as u64;
                 if !self.body_stored(key, count as u64) {
                     return None;
                 }
@@ -384,11 +389,9 @@ impl<K: Kernel> Shard<K> {
                 let write = (offset, bytes.slice(..count));
                 connection.ingress.writes.push_back(write);
                 self.body_taken(key, count as u64, false);
-                self.statistics.received_by_copy_bytes += count as u64;
                 return Some(count);
             }
         };
-        self.statistics.received_by_copy_bytes += count as u64;
         self.body_stored(key, count as u64).then_some(count)
     }
 
@@ -527,6 +530,8 @@ impl<K: Kernel> Shard<K> {
         match destination {
             Destination::File { .. } if self.can_splice() => self.pump_sink(key),
             Destination::Buffer { room } => self.receive_into_buffer(key, owner, &body, room),
+            // Goes on when the inbox is written.
+            Destination::InboxThenFile => {}
             _ => {
                 let limit = if body.skip > 0 {
                     body.skip

@@ -82,7 +82,7 @@ pub use path_table::{BodySource, PathAnswer, PathQuestion, explain_path};
 pub use payload::{FileRange, Payload};
 pub use ringway_io::{
     Address, Capabilities, Capability, DirectoryEntry, Errno, FileKind, FileStat, Lease, LeaseMut,
-    OpenHow, PeerCredentials, Reduction, Route, TeardownReport,
+    Limits, OpenHow, PeerCredentials, Reduction, Route, TeardownReport,
 };
 pub use ringway_proto::{
     CloseReason, EndpointName, Epoch, HandshakeError, Key, KeyId, PeerIdentity, Refusal,

@@ -25,6 +25,8 @@ pub(crate) type TaskMaker = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>
 /// A request to a shard. What carries a [`Reply`] is answered, if only by being dropped.
 pub(crate) enum Message {
     Spawn(TaskMaker),
+    /// What time it is.
+    Now(Reply<Duration>),
     Sleep {
         duration: Duration,
         reply: Reply<()>,
@@ -122,6 +124,11 @@ pub(crate) enum Message {
         offset: u64,
         bytes_max: u64,
         reply: Reply<Written>,
+    },
+    /// A future that waited for a direct receive was dropped.
+    ForgetRequests {
+        session: SessionKey,
+        stream: StreamId,
     },
     Progress {
         session: SessionKey,

@@ -132,7 +132,11 @@ fn lease_path(question: &PathQuestion) -> PathAnswer {
         );
     }
     if can_splice {
-        let why = if is_device {
+        let why = if is_device && !can_zero_copy {
+            "no zero-copy send of registered memory here: by reference through a pipe"
+        } else if is_device && is_promising {
+            "below the break-even of zero-copy sends: by reference through a pipe"
+        } else if is_device {
             "the kernel keeps copying zero-copy sends here: by reference through a pipe"
         } else {
             "zero-copy sends are copied on this route: by reference through a pipe"

@@ -54,8 +54,8 @@ pub(crate) enum ConnectionOp {
     Writable,
     /// Send of a body from memory.
     Send,
-    /// Zero-copy send of a lease.
-    SendZeroCopy,
+    /// Zero-copy send of so many bytes of a lease.
+    SendZeroCopy(u32),
     /// The file behind an offered body is compared with what it was.
     Verify(BodyId),
     /// Worker splice of an offered body into a pipe.

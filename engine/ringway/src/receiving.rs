@@ -16,6 +16,9 @@ use crate::stream_entry::{FileRequest, Request, StreamEntry};
 pub(crate) enum Destination {
     /// Nobody wants it.
     Nowhere,
+    /// A file, once what waits in the inbox is written to it: better not received yet, so that
+    /// it can go there directly. Bytes that are here already go to the inbox, in order.
+    InboxThenFile,
     /// The inbox.
     Inbox,
     /// The application's buffer, which has so much room left.
@@ -45,21 +48,17 @@ impl<K: Kernel> Shard<K> {
         if entry.is_discarding {
             return Destination::Nowhere;
         }
-        while entry.requests.front().is_some_and(Request::is_forgotten) {
-            if let Some(Request::Buffer(request)) = entry.requests.pop_front() {
-                let shared = std::sync::Arc::clone(&entry.shared);
-                request.answer(false, None, &shared);
-            }
-        }
-        if !entry.shared.inbox.is_empty() {
-            return Destination::Inbox;
-        }
+        entry.drop_forgotten();
+        let has_inbox = !entry.shared.inbox.is_empty();
         match entry.requests.front() {
+            Some(Request::File(request)) if request.is_writing_inbox || has_inbox => {
+                Destination::InboxThenFile
+            }
+            _ if has_inbox => Destination::Inbox,
             None => Destination::Inbox,
             Some(Request::Buffer(request)) => Destination::Buffer {
                 room: request.room() as u64,
             },
-            Some(Request::File(request)) if request.is_writing_inbox => Destination::Inbox,
             Some(Request::File(request)) => Destination::File {
                 file: request.file.clone(),
                 offset: request.offset,
@@ -81,12 +80,28 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
+    /// A future that waited for a direct receive was dropped: its buffer or file is let go at
+    /// once, unless the kernel is at work on it; then as soon as that has ended.
+    pub(crate) fn forget_requests(&mut self, key: SessionKey, stream: StreamId) {
+        let connection = self.sessions.get(key.0).and_then(|entry| entry.connection);
+        let is_receiving = connection
+            .and_then(|connection| self.connections.get(connection.0))
+            .is_some_and(|connection| connection.is_receiving_for(stream));
+        if let Some(entry) = self.stream_mut(key, stream)
+            && !is_receiving
+        {
+            entry.drop_forgotten();
+        }
+        self.resume_ingress(key);
+    }
+
     /// Fills the oldest requests from the inbox, and ends those that can get no more.
     pub(crate) fn serve_requests(&mut self, key: SessionKey, stream: StreamId) {
         loop {
             let Some(entry) = self.stream_mut(key, stream) else {
                 return;
             };
+            entry.drop_forgotten();
             match entry.requests.front() {
                 None => return,
                 Some(Request::Buffer(_)) => {
@@ -255,8 +270,10 @@ impl<K: Kernel> Shard<K> {
         };
         let count = match completion.result {
             Ok(count) if count > 0 => count as usize,
-            Ok(_) => return self.sink_failed(key, stream, Errno::EIO),
-            Err(errno) => return self.sink_failed(key, stream, errno),
+            failed => {
+                self.sink_failed(key, stream, failed.err().unwrap_or(Errno::EIO));
+                return self.resume_ingress(key);
+            }
         };
         request.offset += count as u64;
         request.written += count as u64;
@@ -362,6 +379,18 @@ impl<K: Kernel> Shard<K> {
 }
 
 impl StreamEntry {
+    /// Requests whose future is gone, up to one that is being written to.
+    pub(crate) fn drop_forgotten(&mut self) {
+        while let Some(request) = self.requests.front()
+            && request.is_forgotten()
+            && !request.is_in_use()
+        {
+            if let Some(Request::Buffer(request)) = self.requests.pop_front() {
+                request.answer(false, None, &self.shared);
+            }
+        }
+    }
+
     /// The receiving direction is over, unsuccessfully: nobody waits on.
     pub(crate) fn fail_receiving(&mut self, error: &Error) {
         self.end_receiving(End::Failed(error.clone()));

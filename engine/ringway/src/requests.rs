@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringway_io::{Completion, FileStat, Kernel, Op, Payload as OpPayload};
 use ringway_proto::{BodyKind, SendError, Status, StreamId};
@@ -23,6 +24,9 @@ impl<K: Kernel> Shard<K> {
     pub(crate) fn on_message(&mut self, message: Message) {
         match message {
             Message::Spawn(make) => self.tasks.spawn(make()),
+            Message::Now(reply) => {
+                let _ = reply.send(Duration::from_nanos(self.kernel.now_ns()));
+            }
             Message::Sleep { duration, reply } => {
                 let at_ns = self.kernel.now_ns().saturating_add(nanoseconds(duration));
                 let key = self.sleepers.insert(reply);
@@ -167,6 +171,7 @@ impl<K: Kernel> Shard<K> {
                 });
                 self.request_receive(session, stream, request);
             }
+            Message::ForgetRequests { session, stream } => self.forget_requests(session, stream),
             Message::StreamDropped { session, stream } => self.drop_stream(session, stream),
             _ => unreachable!("every other message is handled before"),
         }

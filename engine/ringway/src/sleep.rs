@@ -19,6 +19,16 @@ pub async fn sleep(duration: Duration) -> Result<(), Error> {
 }
 
 impl Engine {
+    /// The engine's clock: monotonic, from an arbitrary start; virtual in simulation.
+    ///
+    /// # Errors
+    /// [`Error::EngineStopped`] when the engine has stopped.
+    pub async fn now(&self) -> Result<Duration, Error> {
+        let (reply, answer) = reply();
+        self.mailbox().send(Message::Now(reply));
+        answer.await
+    }
+
     /// Resolves after `duration`, measured by the engine's clock.
     ///
     /// # Errors

@@ -141,6 +141,8 @@ statistics! {
     zero_copy_attempted,
     /// Zero-copy sends that the kernel reported as copied.
     zero_copy_copied,
+    /// Body bytes of these.
+    zero_copy_copied_bytes,
     /// File pieces that were in the page cache and spliced inline.
     file_pieces_hot,
     /// File pieces that went through a kernel worker.

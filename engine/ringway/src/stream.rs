@@ -243,7 +243,7 @@ impl Stream {
         });
         let landed = Landing {
             stream: self,
-            answer,
+            answer: Some(answer),
         };
         let landed = landed.await?;
         match landed.end {
@@ -275,7 +275,11 @@ impl Stream {
             bytes_max,
             reply,
         });
-        let written = answer.await?;
+        let landing = Landing {
+            stream: self,
+            answer: Some(answer),
+        };
+        let written = landing.await?;
         match written.end {
             Some(Err(error)) => Err(error),
             Some(Ok(_)) | None => Ok(written.bytes),
@@ -339,27 +343,58 @@ impl Stream {
     }
 }
 
-/// Waits for a direct receive; when dropped, puts what had landed back.
-struct Landing<'a> {
+/// Waits for a direct receive. When dropped before that, the shard is told, and what had landed
+/// is put back.
+struct Landing<'a, T: PutBack> {
     stream: &'a Stream,
-    answer: Answer<Landed>,
+    answer: Option<Answer<T>>,
 }
 
-impl Future for Landing<'_> {
-    type Output = Result<Landed, Error>;
+/// What a dropped receive leaves behind.
+trait PutBack {
+    fn put_back(self, inbox: &Inbox);
+}
+
+impl PutBack for Landed {
+    fn put_back(self, inbox: &Inbox) {
+        Landed::put_back(self, inbox);
+    }
+}
+
+impl PutBack for Written {
+    /// The bytes are in the file.
+    fn put_back(self, _inbox: &Inbox) {}
+}
+
+impl<T: PutBack> Future for Landing<'_, T> {
+    type Output = Result<T, Error>;
 
     fn poll(
         mut self: std::pin::Pin<&mut Self>,
         context: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Self::Output> {
-        std::pin::Pin::new(&mut self.answer).poll(context)
+        let Some(answer) = &mut self.answer else {
+            return std::task::Poll::Ready(Err(Error::EngineStopped));
+        };
+        let polled = std::pin::Pin::new(answer).poll(context);
+        if polled.is_ready() {
+            self.answer = None;
+        }
+        polled
     }
 }
 
-impl Drop for Landing<'_> {
+impl<T: PutBack> Drop for Landing<'_, T> {
     fn drop(&mut self) {
-        if let Some(landed) = self.answer.abandon() {
-            landed.put_back(&self.stream.0.shared.inbox);
+        let Some(answer) = self.answer.take() else {
+            return;
+        };
+        match answer.abandon() {
+            Some(landed) => landed.put_back(&self.stream.0.shared.inbox),
+            None => self.stream.post(Message::ForgetRequests {
+                session: self.stream.key(),
+                stream: self.stream.id(),
+            }),
         }
     }
 }

@@ -155,6 +155,16 @@ impl Request {
     }
 }
 
+impl Request {
+    /// The kernel is at work on its buffer, or on its file with bytes from the inbox.
+    pub(crate) fn is_in_use(&self) -> bool {
+        match self {
+            Self::Buffer(request) => request.buffer.is_none(),
+            Self::File(request) => request.is_writing_inbox,
+        }
+    }
+}
+
 impl BufferRequest {
     pub(crate) fn room(&self) -> usize {
         self.length - self.filled

@@ -48,5 +48,6 @@ mod uring;
 
 pub use config::UringConfig;
 pub use probe::{Finding, ProbeReport, RingReport, probe};
+pub use socket::statistics as socket_statistics;
 pub use unavailable::{KERNEL_NEEDED, UnavailableReason, UringUnavailable};
 pub use uring::Uring;

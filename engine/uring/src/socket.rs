@@ -129,8 +129,9 @@ pub(crate) fn is_unix(socket: &OwnedFd) -> bool {
     raw::domain(socket) == Ok(libc::AF_UNIX)
 }
 
-/// What the kernel counted; only TCP counts.
-pub(crate) fn statistics(socket: &OwnedFd) -> Option<SocketStatistics> {
+/// What the kernel counted for a socket (tcp(7) `TCP_INFO`); only TCP counts. Needs no ring.
+#[must_use]
+pub fn statistics(socket: &OwnedFd) -> Option<SocketStatistics> {
     if is_unix(socket) {
         return None;
     }
