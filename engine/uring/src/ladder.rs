@@ -93,10 +93,10 @@ impl QueueSizes {
         let smallest = self.ops_max <= OPS_MIN && self.submission <= SUBMISSION_MIN;
         (!smallest).then(|| {
             queue_sizes(
-                (self.submission / 2).max(SUBMISSION_MIN),
-                (self.ops_max / 2).max(OPS_MIN),
+                half(self.submission, SUBMISSION_MIN),
+                half(self.ops_max, OPS_MIN),
                 self.provided_count,
-                (self.accept_window / 2).max(ACCEPT_WINDOW_MIN),
+                half(self.accept_window, ACCEPT_WINDOW_MIN),
             )
         })
     }
@@ -120,6 +120,11 @@ impl QueueSizes {
         let completions = u64::from(self.completion) * 16 + 64;
         entries.next_multiple_of(4096) + completions.next_multiple_of(4096)
     }
+}
+
+/// Half, but no less than `floor`, and never more than before.
+fn half(value: u32, floor: u32) -> u32 {
+    (value / 2).max(floor.min(value))
 }
 
 #[cfg(test)]
@@ -150,6 +155,8 @@ mod tests {
         }
         assert_eq!((smallest.ops_max, smallest.submission), (16, 8));
         assert_eq!(smallest.fitting(0), None);
+        let few = queue_sizes(64, 3, 1, 2).halved().expect("smaller");
+        assert_eq!((few.ops_max, few.accept_window), (3, 2));
     }
 
     #[test]

@@ -7,9 +7,9 @@
 //! ```
 //!
 //! It reports and never decides policy: which path a body takes, when a receive is armed again,
-//! what is done about starvation, is the shard's. All `unsafe` stands in `sys`; the files beside it
-//! keep the accounts that its safety does *not* rest on, and are tested without a kernel where
-//! that is possible.
+//! what is done about starvation, is the shard's. All `unsafe` stands in `sys`, whose safety rests on
+//! nothing outside of it; the files beside it decide, and are tested without a kernel where that is
+//! possible.
 //!
 //! Start reading at [`Uring`], then `uring`, `turn` and `sys::ring`.
 #![deny(unsafe_code)]

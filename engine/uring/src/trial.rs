@@ -168,6 +168,10 @@ fn send_zero_copy(ring: &mut Ring, socket: &Descriptor, report_usage: bool) -> A
     // Older kernels end a refused one without notification: look only at whether it is finished.
     let is_ended = first.finished.is_some();
     let notification = if is_ended { None } else { next(ring).ok() };
+    // Known, and its flags accepted: only locked memory is short right now.
+    if first.result == -libc::ENOMEM {
+        return Ok("a zero-copy send was refused for want of locked memory only".into());
+    }
     if first.result < 0 {
         return Err(refusal(&first));
     }

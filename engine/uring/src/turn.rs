@@ -128,7 +128,7 @@ impl Uring {
     }
 
     fn on_not_cancelled(&mut self, id: OpId, errno: Errno) -> Option<Completion> {
-        let waits = self.ring.request(id.0).is_some_and(Request::waits);
+        let waits = self.ring.waits(id.0);
         let flight = self.slots.get_mut(id)?;
         if errno == Errno::ENOENT && waits && flight.cancels < CANCELS_MAX {
             flight.cancels += 1;

@@ -306,7 +306,8 @@ fn more_ops_than_the_submission_queue_holds_flush_it() {
         ..config()
     });
     let (socket, _peer) = rig.tcp();
-    let ops: Vec<_> = (0..100)
+    let count = rig.kernel.limits().ops_max.min(100);
+    let ops: Vec<_> = (0..count)
         .map(|_| {
             rig.submit(Op::Poll {
                 descriptor: socket.clone(),

@@ -21,7 +21,8 @@ fn tiny() -> Rig {
 #[test]
 fn completions_that_found_no_room_come_later() {
     let mut rig = tiny();
-    let ops: Vec<_> = (0..200)
+    let count = rig.kernel.limits().ops_max.min(200);
+    let ops: Vec<_> = (0..count)
         .map(|_| rig.submit(Op::Timeout { at_ns: 0 }))
         .collect();
     for _ in 0..10 {
@@ -78,7 +79,8 @@ fn an_accept_ended_by_overflow_still_hands_over_what_it_accepted() {
 fn cancelling_more_than_fits_ends_every_op() {
     let mut rig = tiny();
     let (socket, _peer) = rig.tcp();
-    let ops: Vec<_> = (0..100)
+    let count = rig.kernel.limits().ops_max.min(100);
+    let ops: Vec<_> = (0..count)
         .map(|_| {
             rig.submit(Op::Receive {
                 socket: socket.clone(),

@@ -1,21 +1,23 @@
 //! The ring of provided buffers: a table that we fill and the kernel empties, and the buffers.
 //!
-//! Which buffer is where, is known by `provided` next door; this file writes the table and reads
-//! the buffers.
+//! Lengths, counts and tickets are kept by `provided` next door; this file writes the table, reads
+//! the buffers, and knows whose each buffer is, so that no caller can have one that the kernel has.
 //!
 //! Invariants:
 //! 1. `table` holds `entries` records of 16 bytes (`struct io_uring_buf`), page-aligned as the
 //!    kernel demands; `buffers` holds `entries` buffers of `buffer_bytes` each.
 //! 2. The `resv` field of record 0 is the tail (io_uring_register_buf_ring(3)): no record is
 //!    written as a whole. Only the tail is shared; the kernel reads a record once the tail says so.
-//! 3. A buffer is written by the kernel between `place` + `publish` and its completion, and by
-//!    nobody else. `slice` is called only between the completion and the next `place` of it:
-//!    `Provided` keeps that account and is the only caller.
+//! 3. `ours[index]` is set from the completion that brought the buffer (by `ring`) until `place`.
+//!    The kernel writes a buffer only while it is clear; `slice` reads one only while it is set,
+//!    and its borrow excludes `place`.
+//! 4. Only a buffer of ours is placed, so at most `entries` records are with the kernel and the
+//!    record at the tail is not among them.
 #![allow(unsafe_code)]
 
 use std::mem::offset_of;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use ringway_io::Errno;
 
@@ -36,11 +38,14 @@ pub(crate) struct ProvidedMemory {
     buffers: Mapping,
     entries: u16,
     buffer_bytes: u32,
+    ours: Vec<AtomicBool>,
 }
 
 /// The owner's side, which alone may read and place buffers.
 pub(crate) struct ProvidedOwner {
     memory: Arc<ProvidedMemory>,
+    tail: u16,
+    published: u16,
 }
 
 impl ProvidedMemory {
@@ -52,6 +57,13 @@ impl ProvidedMemory {
     /// Records of the table, a power of two.
     pub(crate) fn entries(&self) -> u16 {
         self.entries
+    }
+
+    /// A completion brought this buffer: the kernel is done with it (3).
+    pub(super) fn mark_filled(&self, index: u16) {
+        if let Some(ours) = self.ours.get(usize::from(index)) {
+            ours.store(true, Ordering::Relaxed);
+        }
     }
 
     fn record(&self, position: u16) -> *mut Record {
@@ -67,7 +79,7 @@ impl ProvidedMemory {
 }
 
 impl ProvidedOwner {
-    /// Maps table and buffers. `entries` must be a power of two up to 32768.
+    /// Maps table and buffers, and places all. `entries` must be a power of two up to 32768.
     pub(crate) fn new(entries: u16, buffer_bytes: u32) -> Result<Self, Errno> {
         if !entries.is_power_of_two() || buffer_bytes == 0 {
             return Err(Errno::EINVAL);
@@ -79,10 +91,17 @@ impl ProvidedOwner {
             buffers: Mapping::anonymous(buffers)?,
             entries,
             buffer_bytes,
+            ours: (0..entries).map(|_| AtomicBool::new(true)).collect(),
         };
-        Ok(Self {
+        let mut owner = Self {
             memory: Arc::new(memory),
-        })
+            tail: 0,
+            published: 0,
+        };
+        for index in 0..entries {
+            owner.place(index);
+        }
+        Ok(owner)
     }
 
     /// The memory, for registering.
@@ -90,14 +109,19 @@ impl ProvidedOwner {
         &self.memory
     }
 
-    /// Writes buffer `index` into the record at `position`; not seen by the kernel until
-    /// `publish`.
-    pub(crate) fn place(&mut self, position: u16, index: u16) {
-        assert!(index < self.memory.entries);
+    /// Gives a buffer back; not seen by the kernel until `publish`.
+    ///
+    /// # Panics
+    /// If it is not ours.
+    pub(crate) fn place(&mut self, index: u16) {
+        let was_ours = self.memory.ours[usize::from(index)].swap(false, Ordering::Relaxed);
+        assert!(was_ours, "provided buffer {index} is with the kernel");
+        let position = self.tail;
+        self.tail = self.tail.wrapping_add(1);
         let record = self.memory.record(position).cast::<u8>();
         let address = self.memory.buffer(index) as u64;
         let field = record.wrapping_add(offset_of!(Record, address)).cast();
-        // SAFETY: inside the table (1), not yet announced to the kernel (2).
+        // SAFETY: inside the table (1), not announced to the kernel (2, 4).
         unsafe { std::ptr::write::<u64>(field, address) };
         let field = record.wrapping_add(offset_of!(Record, length)).cast();
         // SAFETY: as above.
@@ -107,20 +131,30 @@ impl ProvidedOwner {
         unsafe { std::ptr::write::<u16>(field, index) };
     }
 
-    /// Announces all records before `tail`.
-    pub(crate) fn publish(&mut self, tail: u16) {
+    /// Whether the kernel knows about every buffer given back.
+    pub(crate) fn is_published(&self) -> bool {
+        self.published == self.tail
+    }
+
+    /// Announces every buffer given back since the last time.
+    pub(crate) fn publish(&mut self) {
+        if self.is_published() {
+            return;
+        }
         let record = self.memory.record(0);
         // SAFETY: record 0 is inside the table (1); an atomic may be shared with the kernel (2).
         let shared = unsafe { &(*record).tail_of_record_0 };
-        shared.store(tail, Ordering::Release);
+        shared.store(self.tail, Ordering::Release);
+        self.published = self.tail;
     }
 
     /// The first `length` bytes of a buffer that the kernel has filled and given back (3).
     ///
     /// # Panics
-    /// If there is no such buffer or it is shorter.
+    /// If it is not ours or shorter.
     pub(crate) fn slice(&self, index: u16, length: u32) -> &[u8] {
-        assert!(index < self.memory.entries && length <= self.memory.buffer_bytes);
+        let is_ours = self.memory.ours[usize::from(index)].load(Ordering::Relaxed);
+        assert!(is_ours && length <= self.memory.buffer_bytes);
         let first = self.memory.buffer(index);
         // SAFETY: inside the buffers (1), initialised (fresh anonymous memory is zero), and not
         // with the kernel (3).

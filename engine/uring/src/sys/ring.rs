@@ -191,6 +191,9 @@ impl Ring {
         memory: &Arc<ProvidedMemory>,
         group: u16,
     ) -> Result<(), Errno> {
+        if self.provided.is_some() {
+            return Err(Errno::EEXIST);
+        }
         let (address, entries) = (memory.ring_address(), memory.entries());
         let submitter = self.io.submitter();
         // SAFETY: the entries live as long as `memory`, of which this ring keeps a share (4).
@@ -253,10 +256,11 @@ impl Ring {
         assert!(pushed.is_ok(), "the submission queue is full");
     }
 
-    /// The request in flight under `id`.
-    pub(crate) fn request(&self, id: u64) -> Option<&Request> {
-        let held = self.held.get(index_of(id))?.as_ref()?;
-        Some(held.request())
+    /// Whether the op in flight under `id` waits for a peer or a clock. (The request itself is
+    /// not shown: the kernel writes to its memory.)
+    pub(crate) fn waits(&self, id: u64) -> bool {
+        let held = self.held.get(index_of(id)).and_then(Option::as_ref);
+        held.is_some_and(|held| held.request().waits())
     }
 
     /// Operations whose last completion was not taken yet.
@@ -339,10 +343,14 @@ impl Ring {
             self.held_count -= usize::from(held.is_some());
             finished = held.map(Held::finish);
         }
+        let buffer = cqueue::buffer_select(flags);
+        if let (Some(index), Some(provided)) = (buffer, self.provided.as_ref()) {
+            provided.mark_filled(index);
+        }
         Event {
             id,
             result: entry.result(),
-            buffer: cqueue::buffer_select(flags),
+            buffer,
             is_notification: cqueue::notif(flags),
             descriptor,
             finished,

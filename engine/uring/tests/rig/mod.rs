@@ -75,6 +75,14 @@ impl Rig {
         self.kernel.capabilities().has(capability)
     }
 
+    /// Whether a zero-copy send may lack locked memory here: its piece may lie outside of what is
+    /// registered.
+    pub fn is_short_of_locked_memory(&self) -> bool {
+        let reductions = &self.kernel.limits().reductions;
+        let is_cut = reductions.iter().any(|it| it.what == "registered arena");
+        is_cut || !self.has(Capability::RegisteredBuffers)
+    }
+
     /// Submits under a fresh token.
     pub fn submit(&mut self, op: Op) -> OpId {
         let token = Token(self.next_token);
