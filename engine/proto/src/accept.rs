@@ -12,7 +12,7 @@ use crate::hello::{
 use crate::id::{Epoch, SessionId};
 use crate::key::Key;
 use crate::name::{EndpointName, KeyId};
-use crate::proof::{Label, is_same, prove};
+use crate::proof::{Label, derive, is_same, prove};
 use crate::refusal::{Refusal, RefusalCode};
 
 /// Whether peers must prove a key.
@@ -106,6 +106,9 @@ pub struct Accept {
     local: LocalEndpoint,
     authentication: Authentication,
     nonce: [u8; 32],
+    /// Stands in for the key of an unknown key id. Secret: who could compute the proof made with
+    /// it would know that there is no such key id (W-1.11).
+    nobody: Key,
     state: State,
     is_asked: bool,
     received: Vec<u8>,
@@ -122,13 +125,15 @@ pub struct Accept {
 }
 
 impl Accept {
-    /// Begins; the peer speaks first. `nonce` must be random and used once.
+    /// Begins; the peer speaks first. `seed` must be random, secret and used once: the nonce on
+    /// the wire is derived from it.
     #[must_use]
-    pub fn new(local: &LocalEndpoint, authentication: Authentication, nonce: [u8; 32]) -> Self {
+    pub fn new(local: &LocalEndpoint, authentication: Authentication, seed: [u8; 32]) -> Self {
         Self {
             local: local.clone(),
             authentication,
-            nonce,
+            nonce: derive(&seed, "ringway 1 acceptor nonce"),
+            nobody: Key::from_bytes(derive(&seed, "ringway 1 nobody's key")),
             state: State::Hello,
             is_asked: false,
             received: Vec::new(),
@@ -160,8 +165,9 @@ impl Accept {
             self.wanted = 0;
             self.state = State::Over;
             self.transmit = self.refusal_for(error).map(|refusal| {
-                // Before the proofs hold a refusal says no more than this.
-                Verdict::Refused(refusal).emit()
+                // Before the proofs hold a refusal says no more than this, and proves nothing.
+                let proof = [0; 32];
+                Verdict::Refused { refusal, proof }.emit()
             });
         }
         result
@@ -258,7 +264,7 @@ impl Accept {
             return;
         }
         self.is_key_unknown = grant.is_none();
-        let nobody = || KeyGrant::any_name(Key::from_bytes(self.nonce));
+        let nobody = || KeyGrant::any_name(self.nobody.clone());
         self.grant = Some(grant.unwrap_or_else(nobody));
         // The hello was checked: making the challenge cannot fail.
         drop(self.challenge());
@@ -334,7 +340,12 @@ impl Accept {
             Decision::New { epoch } => (epoch, false),
             Decision::Resume { epoch } => (epoch, true),
             Decision::Refuse(refusal) => {
-                self.transmit = Some(Verdict::Refused(refusal).emit());
+                let verdict = |proof| Verdict::Refused {
+                    refusal: refusal.clone(),
+                    proof,
+                };
+                let proof = self.prove_verdict(&verdict([0; 32]));
+                self.transmit = Some(verdict(proof).emit());
                 self.state = State::Over;
                 return;
             }
@@ -347,10 +358,7 @@ impl Accept {
             limits: self.local.limits,
             proof,
         };
-        let covered = verdict([0; 32]).covered();
-        let mut parts: Vec<&[u8]> = self.transcript.iter().map(Vec::as_slice).collect();
-        parts.push(&covered);
-        let proof = prove(self.key(), Label::Verdict, &parts);
+        let proof = self.prove_verdict(&verdict([0; 32]));
         self.transmit = Some(verdict(proof).emit());
         self.established = Some(Established {
             session: hello.session,
@@ -362,6 +370,13 @@ impl Accept {
             resumed,
         });
         self.state = State::Over;
+    }
+
+    fn prove_verdict(&self, verdict: &Verdict) -> [u8; 32] {
+        let covered = verdict.covered();
+        let mut parts: Vec<&[u8]> = self.transcript.iter().map(Vec::as_slice).collect();
+        parts.push(&covered);
+        prove(self.key(), Label::Verdict, &parts)
     }
 
     /// Whether nothing follows but what is to be transmitted: close after that unless there is

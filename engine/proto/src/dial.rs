@@ -86,7 +86,8 @@ impl Dial {
         let count = bytes.len().min(self.wanted);
         self.received.extend_from_slice(&bytes[..count]);
         self.wanted -= count;
-        if self.wanted > 0 {
+        // Nothing taken: nothing new, or it is over already.
+        if self.wanted > 0 || count == 0 {
             return Ok(());
         }
         if self.received.len() == PREFIX_BYTES {
@@ -112,10 +113,8 @@ impl Dial {
 
     fn on_challenge(&mut self, received: Vec<u8>) -> Result<(), HandshakeError> {
         let challenge = Challenge::parse(&received)?;
-        let is_known = (VERSION_MIN..=VERSION_MAX).contains(&challenge.version)
-            && self.hello.features.contains(challenge.features);
-        if !is_known {
-            return Err(HandshakeError::Malformed("version or features"));
+        if !self.hello.features.contains(challenge.features) {
+            return Err(HandshakeError::Malformed("features"));
         }
         let parts = [&self.transcript[0][..], &challenge.covered()];
         let ours = prove(self.key(), Label::Acceptor, &parts);
@@ -144,28 +143,28 @@ impl Dial {
 
     fn on_verdict(&mut self, received: &[u8]) -> Result<(), HandshakeError> {
         let verdict = Verdict::parse(received)?;
-        let covered = verdict.covered();
-        let Verdict::Accepted {
-            epoch,
-            resumed,
-            name,
-            incarnation,
-            limits,
-            proof,
-        } = verdict
-        else {
-            return Err(match verdict {
-                Verdict::Refused(refusal) => HandshakeError::Refused(refusal),
-                Verdict::Accepted { .. } => HandshakeError::Malformed("verdict"),
-            });
+        let is_proven = self.is_proven(&verdict);
+        let (epoch, resumed, name, incarnation, limits) = match verdict {
+            Verdict::Accepted {
+                epoch,
+                resumed,
+                name,
+                incarnation,
+                limits,
+                ..
+            } => (epoch, resumed, name, incarnation, limits),
+            // Anybody may answer on a port: only who has the key may say what ends or delays a
+            // session (W-1.10).
+            Verdict::Refused { refusal, .. } if is_proven || refusal.code.is_harmless() => {
+                return Err(HandshakeError::Refused(refusal));
+            }
+            Verdict::Refused { .. } => return Err(HandshakeError::Proof),
         };
         let Some(challenge) = &self.challenge else {
             let (got, expected) = (message::VERDICT, message::CHALLENGE);
             return Err(HandshakeError::Message { got, expected });
         };
-        let mut parts: Vec<&[u8]> = self.transcript.iter().map(Vec::as_slice).collect();
-        parts.push(&covered);
-        if !is_same(&prove(self.key(), Label::Verdict, &parts), &proof) {
+        if !is_proven {
             return Err(HandshakeError::Proof);
         }
         if epoch != self.hello.epoch {
@@ -186,6 +185,16 @@ impl Dial {
             resumed,
         });
         Ok(())
+    }
+
+    /// Both sides have shown the key, and the verdict is about this exchange.
+    fn is_proven(&self, verdict: &Verdict) -> bool {
+        let (Verdict::Accepted { proof, .. } | Verdict::Refused { proof, .. }) = verdict;
+        let covered = verdict.covered();
+        let mut parts: Vec<&[u8]> = self.transcript.iter().map(Vec::as_slice).collect();
+        parts.push(&covered);
+        let ours = prove(self.key(), Label::Verdict, &parts);
+        self.challenge.is_some() && is_same(&ours, proof)
     }
 
     /// What to send next, if anything.

@@ -239,6 +239,8 @@ impl Hello {
         let mut reader = Reader::new(parse_body(message)?);
         let version_min = field!(reader.u16(), "version")?;
         let version_max = field!(reader.u16(), "version")?;
+        // First of all: what follows may look different in a version that we do not speak.
+        common_version(version_min, version_max)?;
         let features = Features::from_bits(field!(reader.u64(), "features")?);
         let intent = match field!(reader.u8(), "intent")? {
             1 => Intent::New,
@@ -280,17 +282,22 @@ impl Hello {
 
     /// The newest version both speak.
     pub(crate) fn version(&self) -> Result<u16, HandshakeError> {
-        let version = self.version_max.min(VERSION_MAX);
-        if version < self.version_min || version < VERSION_MIN {
-            return Err(HandshakeError::Version {
-                theirs_min: self.version_min,
-                theirs_max: self.version_max,
-                ours_min: VERSION_MIN,
-                ours_max: VERSION_MAX,
-            });
-        }
-        Ok(version)
+        common_version(self.version_min, self.version_max)
     }
+}
+
+/// The newest version in a peer's range and ours.
+pub(crate) fn common_version(theirs_min: u16, theirs_max: u16) -> Result<u16, HandshakeError> {
+    let version = theirs_max.min(VERSION_MAX);
+    if version < theirs_min || version < VERSION_MIN {
+        return Err(HandshakeError::Version {
+            theirs_min,
+            theirs_max,
+            ours_min: VERSION_MIN,
+            ours_max: VERSION_MAX,
+        });
+    }
+    Ok(version)
 }
 
 /// Second message: body without the proof, then the proof.
@@ -321,7 +328,10 @@ impl Challenge {
     pub(crate) fn parse(message: &[u8]) -> Result<Self, HandshakeError> {
         let mut reader = Reader::new(parse_body(message)?);
         let challenge = Self {
-            version: field!(reader.u16(), "version")?,
+            version: {
+                let version = field!(reader.u16(), "version")?;
+                common_version(version, version)?
+            },
             features: Features::from_bits(field!(reader.u64(), "features")?),
             nonce: field!(reader.array(), "nonce")?,
             proof: field!(reader.array(), "proof")?,
@@ -404,7 +414,11 @@ pub(crate) enum Verdict {
         limits: SessionLimits,
         proof: [u8; 32],
     },
-    Refused(Refusal),
+    Refused {
+        refusal: Refusal,
+        /// Zero before both proofs hold: then only a harmless code is believed (W-1.10).
+        proof: [u8; 32],
+    },
 }
 
 impl Verdict {
@@ -426,7 +440,7 @@ impl Verdict {
                 emit_limits(limits, &mut body);
                 body.put_text(name.as_str());
             }
-            Self::Refused(refusal) => {
+            Self::Refused { refusal, .. } => {
                 body.put_u16(refusal.code as u16);
                 body.put_text(&refusal.text);
             }
@@ -436,9 +450,8 @@ impl Verdict {
 
     pub(crate) fn emit(&self) -> Vec<u8> {
         let mut body = self.covered();
-        if let Self::Accepted { proof, .. } = self {
-            body.put(proof);
-        }
+        let (Self::Accepted { proof, .. } | Self::Refused { proof, .. }) = self;
+        body.put(proof);
         emit_message(message::VERDICT, &body)
     }
 
@@ -450,7 +463,10 @@ impl Verdict {
         } else {
             let code = field!(RefusalCode::from_wire(code), "code")?;
             let text = field!(reader.text(STATUS_TEXT_BYTES_MAX), "text")?;
-            Self::Refused(Refusal::new(code, text))
+            Self::Refused {
+                refusal: Refusal::new(code, text),
+                proof: field!(reader.array(), "proof")?,
+            }
         };
         finished(&reader)?;
         Ok(verdict)

@@ -36,6 +36,13 @@ pub(crate) fn prove(key: Option<&Key>, label: Label, parts: &[&[u8]]) -> [u8; 32
     mac.finalize().into_bytes().into()
 }
 
+/// A value that only who has `seed` can compute, for one use.
+pub(crate) fn derive(seed: &[u8; 32], purpose: &str) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(seed).expect("any length is a key");
+    mac.update(purpose.as_bytes());
+    mac.finalize().into_bytes().into()
+}
+
 /// Compares in constant time.
 pub(crate) fn is_same(ours: &[u8; 32], theirs: &[u8; 32]) -> bool {
     ours.ct_eq(theirs).into()

@@ -48,6 +48,17 @@ impl RefusalCode {
     }
 }
 
+impl RefusalCode {
+    /// Whether a refusal with this code may be believed without proof: it says that this dialer
+    /// and this acceptor do not fit, nothing about a session (W-1.10).
+    pub(crate) fn is_harmless(self) -> bool {
+        matches!(
+            self,
+            Self::Version | Self::Authentication | Self::Unsupported | Self::Malformed
+        )
+    }
+}
+
 /// A refusal with its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
