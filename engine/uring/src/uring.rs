@@ -179,7 +179,11 @@ impl Uring {
             capabilities: self.capabilities,
             arena: self.arena.as_ref(),
             has_provided: self.provided.is_some(),
-            now_ns: Self::clock_ns(),
+            // Nothing else is counted from now.
+            now_ns: match op {
+                Op::Timeout { .. } => Self::clock_ns(),
+                _ => 0,
+            },
         };
         match lower(op, &means) {
             Ok(Plan::Ring(request)) => self.start_request(id, request),

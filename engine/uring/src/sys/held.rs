@@ -79,10 +79,8 @@ impl Held {
             Request::Send { .. } | Request::SendZeroCopy { .. } | Request::SendVectored { .. } => {
                 self.sending_entry()
             }
-            Request::Read { .. }
-            | Request::Write { .. }
-            | Request::Splice { .. }
-            | Request::Sync { .. } => self.file_entry(),
+            Request::Read { .. } | Request::Write { .. } => self.memory_entry(),
+            Request::Splice { .. } | Request::Sync { .. } => self.file_entry(),
             Request::Open { .. }
             | Request::Stat { .. }
             | Request::Rename { .. }
@@ -189,7 +187,7 @@ impl Held {
         }
     }
 
-    fn file_entry(&mut self) -> squeue::Entry {
+    fn memory_entry(&mut self) -> squeue::Entry {
         match &mut self.request {
             Request::Read {
                 file,
@@ -229,6 +227,12 @@ impl Held {
                     }
                 }
             }
+            other => unreachable!("{other:?} is neither read nor write"),
+        }
+    }
+
+    fn file_entry(&self) -> squeue::Entry {
+        match &self.request {
             Request::Splice {
                 from,
                 from_offset,
