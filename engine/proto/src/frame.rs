@@ -1,57 +1,20 @@
-//! Frames: a fixed header, and for control frames a small payload.
+//! Frames: a header, and for control frames a small payload.
 //!
-//! ```text
-//!  0      1      2        4               8                       16
-//!  ┌──────┬──────┬────────┬───────────────┬───────────────────────┐
-//!  │ type │flags │ zero   │ length (u32)  │ stream (u64)          │
-//!  ├──────┴──────┴────────┴───────────────┼───────────────────────┤ 16
-//!  │ offset (u64)                         │ record (u64)          │
-//!  ├───────────────┬──────────────────────┴───────────────────────┘ 32
-//!  │ zero (u32)    │ CRC-32C of bytes 0..36 │  length bytes follow  40
-//!  └───────────────┴────────────────────────┘
-//! ```
-//!
-//! A frame is parsed once; what comes out has been checked against every limit (W-2.1 to W-2.6).
+//! A frame is parsed once; what comes out has been checked against every limit (W-2.1 to W-2.7),
+//! and nothing behind it can panic or overflow. A body is no part of its frame: it follows, and
+//! never passes through here. What the fields of the header mean for each type stands in
+//! `Frame::fields`, and how they come back in `Frame::control`.
 
+use crate::header::{Header, flag};
 use crate::id::StreamId;
-use crate::limit::{
-    BODY_BYTES_MAX, CONTROL_BYTES_MAX, OFFSET_MAX, RESUME_ENTRIES_MAX, STATUS_TEXT_BYTES_MAX,
-};
+use crate::limit::{CONTROL_BYTES_MAX, OFFSET_MAX, STATUS_TEXT_BYTES_MAX};
 use crate::status::Status;
 use crate::violation::{Rule, Violation};
 use crate::wire::{Reader, Write};
 
-/// Bytes of every header (W-2.1).
-pub const HEADER_BYTES: usize = 40;
-
-pub(crate) mod kind {
-    pub(crate) const DATA: u8 = 1;
-    pub(crate) const ACK: u8 = 2;
-    pub(crate) const SESSION_CREDIT: u8 = 3;
-    pub(crate) const STREAM_CREDIT: u8 = 4;
-    pub(crate) const FINISH: u8 = 5;
-    pub(crate) const RESET: u8 = 6;
-    pub(crate) const STOP: u8 = 7;
-    pub(crate) const PING: u8 = 8;
-    pub(crate) const PONG: u8 = 9;
-    pub(crate) const RESUME: u8 = 10;
-    pub(crate) const DRAIN: u8 = 11;
-    pub(crate) const CLOSE: u8 = 12;
-}
-
-/// Bits of the flags field.
-pub(crate) mod flag {
-    /// The stream is opened by this frame, if it is not open yet.
-    pub(crate) const OPEN: u8 = 1;
-    /// The body ends a record.
-    pub(crate) const END_OF_RECORD: u8 = 2;
-    /// The direction is finished with status OK behind this body.
-    pub(crate) const FINISH: u8 = 4;
-    /// The end of the receiving direction (finish or reset) is known.
-    pub(crate) const END_KNOWN: u8 = 8;
-    /// The last chunk of a resume.
-    pub(crate) const LAST: u8 = 16;
-}
+pub use crate::header::HEADER_BYTES;
+use crate::header::RESUME_ENTRY_BYTES;
+pub(crate) use crate::header::kind;
 
 /// What one stream's receiver states on resume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +32,6 @@ pub struct ResumeEntry {
     /// The end of the direction is known to its receiver.
     pub end_known: bool,
 }
-
-const RESUME_ENTRY_BYTES: usize = 48;
 
 /// A parsed frame. Bodies are not in it: they follow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +100,8 @@ pub enum Frame {
     Stop {
         /// Which stream.
         stream: StreamId,
+        /// Opens the stream.
+        opens: bool,
         /// Why.
         status: Status,
     },
@@ -172,104 +135,6 @@ pub enum FrameError {
     Violation(Violation),
 }
 
-struct Header {
-    kind: u8,
-    flags: u8,
-    length: u32,
-    stream: StreamId,
-    offset: u64,
-    record: u64,
-}
-
-impl Header {
-    fn parse(bytes: &[u8; HEADER_BYTES]) -> Result<Self, Violation> {
-        let kind = bytes[0];
-        let fail = |rule, got, expected| Violation::new(rule, kind, got, expected);
-        let computed = crc32c::crc32c(&bytes[..36]);
-        let mut reader = Reader::new(bytes);
-        let fields = (|| {
-            let (_, flags, reserved) = (reader.u8()?, reader.u8()?, reader.u16()?);
-            let (length, stream) = (reader.u32()?, StreamId(reader.u64()?));
-            let (offset, record) = (reader.u64()?, reader.u64()?);
-            let (zero, checksum) = (reader.u32()?, reader.u32()?);
-            let header = Self {
-                kind,
-                flags,
-                length,
-                stream,
-                offset,
-                record,
-            };
-            Some((header, u32::from(reserved) | zero, checksum))
-        })();
-        let (header, reserved, checksum) =
-            fields.ok_or_else(|| fail(Rule::PayloadLength, 0, HEADER_BYTES as u64))?;
-        if checksum != computed {
-            return Err(fail(Rule::HeaderChecksum, checksum.into(), computed.into()));
-        }
-        if reserved != 0 {
-            return Err(fail(Rule::Reserved, reserved.into(), 0));
-        }
-        if header.offset > OFFSET_MAX || header.record > OFFSET_MAX {
-            return Err(fail(
-                Rule::Payload,
-                header.offset.max(header.record),
-                OFFSET_MAX,
-            ));
-        }
-        Ok(header)
-    }
-
-    fn emit(&self, out: &mut Vec<u8>) {
-        let start = out.len();
-        out.put_u8(self.kind);
-        out.put_u8(self.flags);
-        out.put_u16(0);
-        out.put_u32(self.length);
-        out.put_u64(self.stream.0);
-        out.put_u64(self.offset);
-        out.put_u64(self.record);
-        out.put_u32(0);
-        let checksum = crc32c::crc32c(&out[start..]);
-        out.put_u32(checksum);
-    }
-
-    /// Flags and payload length that this type may have.
-    fn check(&self) -> Result<(), Violation> {
-        use flag::{END_KNOWN, END_OF_RECORD, FINISH, LAST, OPEN};
-        let status_max = 4 + 2 + STATUS_TEXT_BYTES_MAX as u64;
-        let (flags, least, most) = match self.kind {
-            kind::DATA => (OPEN | END_OF_RECORD | FINISH, 0, BODY_BYTES_MAX),
-            kind::ACK => (END_KNOWN, 16, 16),
-            kind::SESSION_CREDIT | kind::STREAM_CREDIT => (0, 0, 0),
-            kind::PING | kind::PONG | kind::DRAIN => (0, 0, 0),
-            kind::FINISH | kind::RESET => (OPEN, 6, status_max),
-            kind::STOP | kind::CLOSE => (0, 6, status_max),
-            kind::RESUME => (LAST, 0, (RESUME_ENTRIES_MAX * RESUME_ENTRY_BYTES) as u64),
-            other => return Err(Violation::new(Rule::FrameType, other, other.into(), 12)),
-        };
-        if self.flags & !flags != 0 {
-            let (got, expected) = (self.flags.into(), flags.into());
-            return Err(Violation::new(Rule::Reserved, self.kind, got, expected));
-        }
-        let length = u64::from(self.length);
-        if length < least || length > most {
-            let bound = if length < least { least } else { most };
-            return Err(Violation::new(
-                Rule::PayloadLength,
-                self.kind,
-                length,
-                bound,
-            ));
-        }
-        Ok(())
-    }
-
-    fn has(&self, flag: u8) -> bool {
-        self.flags & flag != 0
-    }
-}
-
 impl Frame {
     /// Parses a frame from the front of `bytes`; also returns how many bytes it has, a body
     /// excluded.
@@ -281,7 +146,6 @@ impl Frame {
             return Err(FrameError::Incomplete(HEADER_BYTES - bytes.len()));
         };
         let header = Header::parse(header).map_err(FrameError::Violation)?;
-        header.check().map_err(FrameError::Violation)?;
         if header.kind == kind::DATA {
             return Ok((Self::data(&header), HEADER_BYTES));
         }
@@ -318,8 +182,8 @@ impl Frame {
                 stream,
                 received: offset,
                 records: record,
-                consumed: reader.u64()?,
-                credit: reader.u64()?,
+                consumed: position(&mut reader)?,
+                credit: position(&mut reader)?,
                 end_known: header.has(flag::END_KNOWN),
             },
             kind::SESSION_CREDIT => Self::SessionCredit(offset),
@@ -339,6 +203,7 @@ impl Frame {
             },
             kind::STOP => Self::Stop {
                 stream,
+                opens,
                 status: parse_status(&mut reader)?,
             },
             kind::PING => Self::Ping(offset),
@@ -377,11 +242,15 @@ impl Frame {
 
     /// Appends it; a body is for the caller to send behind.
     pub fn emit(&self, out: &mut Vec<u8>) {
-        let mut payload = Vec::new();
-        let (flags, stream, offset, record) = self.fields(&mut payload);
+        // The header's place is kept, and filled once the payload behind it is known: an ack costs
+        // no memory of its own.
+        let start = out.len();
+        out.resize(start + HEADER_BYTES, 0);
+        let (flags, stream, offset, record) = self.fields(out);
+        let payload = out.len() - start - HEADER_BYTES;
         let length = match self {
             Self::Data { length, .. } => *length,
-            _ => u32::try_from(payload.len()).unwrap_or(u32::MAX),
+            _ => u32::try_from(payload).unwrap_or(u32::MAX),
         };
         let header = Header {
             kind: self.kind(),
@@ -391,8 +260,7 @@ impl Frame {
             offset,
             record,
         };
-        header.emit(out);
-        out.extend_from_slice(&payload);
+        header.emit(&mut out[start..start + HEADER_BYTES]);
     }
 
     /// Header fields; what does not fit there goes to `payload`.
@@ -450,9 +318,13 @@ impl Frame {
                 emit_status(status, payload);
                 (bit(*opens, flag::OPEN), *stream, *offset, 0)
             }
-            Self::Stop { stream, status } => {
+            Self::Stop {
+                stream,
+                opens,
+                status,
+            } => {
                 emit_status(status, payload);
-                (0, *stream, 0, 0)
+                (bit(*opens, flag::OPEN), *stream, 0, 0)
             }
             Self::SessionCredit(value)
             | Self::StreamCredit(value)
@@ -476,6 +348,11 @@ impl Frame {
     }
 }
 
+/// An offset or a count of records: bounded, so that sums of them cannot overflow (W-2.7).
+fn position(reader: &mut Reader<'_>) -> Option<u64> {
+    reader.u64().filter(|&value| value <= OFFSET_MAX)
+}
+
 fn parse_status(reader: &mut Reader<'_>) -> Option<Status> {
     let code = reader.u32()?;
     let text = reader.text(STATUS_TEXT_BYTES_MAX)?;
@@ -497,20 +374,18 @@ fn parse_entries(reader: &mut Reader<'_>) -> Option<Vec<ResumeEntry>> {
 }
 
 fn parse_entry(reader: &mut Reader<'_>) -> Option<ResumeEntry> {
-    let entry = ResumeEntry {
+    Some(ResumeEntry {
         stream: StreamId(reader.u64()?),
-        received: reader.u64()?,
-        records: reader.u64()?,
-        consumed: reader.u64()?,
-        credit: reader.u64()?,
+        received: position(reader)?,
+        records: position(reader)?,
+        consumed: position(reader)?,
+        credit: position(reader)?,
         end_known: match reader.u64()? {
             0 => false,
             1 => true,
             _ => return None,
         },
-    };
-    let largest = entry.received.max(entry.credit).max(entry.records);
-    (largest <= OFFSET_MAX).then_some(entry)
+    })
 }
 
 fn emit_entry(entry: &ResumeEntry, out: &mut Vec<u8>) {

@@ -21,6 +21,7 @@ mod dial;
 mod feature;
 mod frame;
 mod handshake_error;
+mod header;
 mod hello;
 mod id;
 mod incoming;

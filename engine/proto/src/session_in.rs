@@ -130,7 +130,7 @@ impl Session {
                     self.on_reset(now, stream, offset, status)?;
                 }
             }
-            Frame::Stop { stream, status } => self.on_stop(now, stream, status),
+            Frame::Stop { stream, status, .. } => self.on_stop(now, stream, status),
             Frame::Ping(token) => {
                 if self.pongs.len() < PONGS_MAX {
                     self.pongs.push_back(token);

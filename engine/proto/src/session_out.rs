@@ -96,7 +96,12 @@ impl Session {
             && let Some(status) = &state.receive.stop
         {
             let (stream, status) = (id, status.clone());
-            frames[1] = Some(Frame::Stop { stream, status });
+            let opens = false;
+            frames[1] = Some(Frame::Stop {
+                stream,
+                opens,
+                status,
+            });
         }
         let (offset, record, stream) = (state.send.accepted, state.send.records, id);
         frames[2] = match &state.send.end {
