@@ -242,21 +242,9 @@ impl<K: Kernel> Shard<K> {
     /// The connection is of no use any more: reset, cancelled, detached; gone when its ops are.
     pub(crate) fn end_connection(&mut self, key: ConnectionKey, cause: &str) {
         let now = self.now();
-        let Some(connection) = self.connections.get_mut(key.0) else {
+        let Some(owner) = self.kill(key) else {
             return;
         };
-        if std::mem::replace(&mut connection.is_dead, true) {
-            return;
-        }
-        let socket = connection.socket.clone();
-        let owner = connection.session;
-        let by_id = [connection.worker, connection.loader];
-        self.kernel.reset(&socket);
-        self.kernel.cancel_all_on(&socket);
-        for op in by_id.into_iter().flatten() {
-            self.kernel.cancel(op);
-        }
-        self.rest_leases(key);
         if let Some(session) = self.sessions.get_mut(owner.0) {
             tracing::info!(session = %session.id, cause, "connection lost");
             self.statistics.connections_lost += 1;
@@ -269,6 +257,24 @@ impl<K: Kernel> Shard<K> {
         }
         self.mark_dirty(owner);
         self.bury_connection(key);
+    }
+
+    /// Resets a connection and cancels what is under way on it; its session, the first time.
+    pub(crate) fn kill(&mut self, key: ConnectionKey) -> Option<SessionKey> {
+        let connection = self.connections.get_mut(key.0)?;
+        if std::mem::replace(&mut connection.is_dead, true) {
+            return None;
+        }
+        let socket = connection.socket.clone();
+        let owner = connection.session;
+        let by_id = [connection.worker, connection.loader];
+        self.kernel.reset(&socket);
+        self.kernel.cancel_all_on(&socket);
+        for op in by_id.into_iter().flatten() {
+            self.kernel.cancel(op);
+        }
+        self.rest_leases(key);
+        Some(owner)
     }
 
     /// As [`end_connection`](Self::end_connection), and the dialing side tries again at once.

@@ -23,6 +23,9 @@ pub(crate) struct Connection {
     /// and its session may be attached again, only when there is none.
     pub(crate) ops: u32,
     pub(crate) is_dead: bool,
+    /// Its session is over: what was said last leaves, what still comes is discarded, until the
+    /// peer closes too. A reset now would destroy our last words in the peer's receive queue.
+    pub(crate) is_lingering: bool,
     /// The op that may have to be cancelled by id, because it does not name the socket.
     pub(crate) worker: Option<OpId>,
     pub(crate) loader: Option<OpId>,
@@ -38,6 +41,7 @@ impl Connection {
             route,
             ops: 0,
             is_dead: false,
+            is_lingering: false,
             worker: None,
             loader: None,
             ingress: Ingress::default(),

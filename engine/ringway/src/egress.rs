@@ -769,10 +769,7 @@ impl<K: Kernel> Shard<K> {
         completion: Completion,
     ) {
         match kind {
-            ConnectionOp::Writable => {
-                self.set_sending(key, false);
-                self.pump_egress(key);
-            }
+            ConnectionOp::Writable => self.continue_egress(key, 0),
             ConnectionOp::Send => self.on_sent(key, completion.result),
             ConnectionOp::SendZeroCopy(length) => self.on_zero_copy(key, length, &completion),
             _ => self.on_loaded(key, kind, completion),
@@ -822,13 +819,19 @@ impl<K: Kernel> Shard<K> {
     }
 
     fn on_sent(&mut self, key: ConnectionKey, result: Result<u32, Errno>) {
-        self.set_sending(key, false);
         let count = match result {
             Ok(count) if count > 0 => count as usize,
             Ok(_) => return self.lose_connection(key, "send: nothing was taken"),
             Err(errno) => return self.lose_connection(key, &format!("send: {errno}")),
         };
+        self.continue_egress(key, count);
+    }
+
+    /// The front of the queue has moved on by so many bytes; there is room for more.
+    pub(crate) fn continue_egress(&mut self, key: ConnectionKey, count: usize) {
+        self.set_sending(key, false);
         if let Some(connection) = self.connections.get_mut(key.0)
+            && count > 0
             && let Some(Piece::Memory { buffer, sent, .. }) = connection.egress.queue.front_mut()
         {
             *sent += count;

@@ -39,7 +39,8 @@ const SMALL_FRAMES: u32 = 8;
 impl<K: Kernel> Shard<K> {
     fn ingress_session(&self, key: ConnectionKey) -> Option<SessionKey> {
         let connection = self.connections.get(key.0)?;
-        (!connection.is_dead).then_some(connection.session)
+        let is_alive = !connection.is_dead && !connection.is_lingering;
+        is_alive.then_some(connection.session)
     }
 
     /// Goes on receiving, after whatever stopped it.
@@ -60,7 +61,7 @@ impl<K: Kernel> Shard<K> {
                 return;
             };
             let ingress = &mut connection.ingress;
-            if connection.is_dead || ingress.is_busy {
+            if connection.is_dead || connection.is_lingering || ingress.is_busy {
                 return;
             }
             if !ingress.writes.is_empty() {
@@ -608,7 +609,7 @@ impl<K: Kernel> Shard<K> {
 
     /// Puts directly received bytes where they belong, or gives the application's buffer back to
     /// its request.
-    fn place_body(&mut self, key: ConnectionKey, buffer: BufferMut, count: usize) {
+    pub(crate) fn place_body(&mut self, key: ConnectionKey, buffer: BufferMut, count: usize) {
         let Some(connection) = self.connections.get(key.0) else {
             return;
         };

@@ -41,6 +41,7 @@ mod handshake;
 mod inbox;
 mod ingress;
 mod key_file;
+mod linger;
 mod listener;
 mod mailbox;
 mod message;

@@ -387,7 +387,6 @@ impl<K: Kernel> Shard<K> {
                     let retained = Retained {
                         payload,
                         stream,
-                        end,
                         identity,
                         verified_epoch: 0,
                     };

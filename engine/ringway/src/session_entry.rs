@@ -27,8 +27,6 @@ pub(crate) struct Redial {
 pub(crate) struct Retained {
     pub(crate) payload: Payload,
     pub(crate) stream: StreamId,
-    /// Stream offset behind its last byte.
-    pub(crate) end: u64,
     /// What the file was when its range was accepted.
     pub(crate) identity: Option<FileStat>,
     /// The epoch in which the file was last compared with that.

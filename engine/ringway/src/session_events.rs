@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ringway_io::Kernel;
-use ringway_proto::{CloseReason, Event, StreamId};
+use ringway_proto::{BodyId, CloseReason, Event, StreamId};
 
 use crate::Error;
 use crate::connection::ConnectionKey;
@@ -97,11 +97,7 @@ impl<K: Kernel> Shard<K> {
                     entry.shared.outbox.set_consumed(offset);
                 }
             }
-            Event::Released(body) => {
-                if let Some(session) = self.sessions.get_mut(key.0) {
-                    session.bodies.remove(&body);
-                }
-            }
+            Event::Released(body) => self.on_released(key, body),
             Event::SendUnblocked => self.on_send_unblocked(key),
             Event::OpenUnblocked => self.retry_opens(key),
             Event::StreamEnded(stream) => self.on_stream_ended(key, stream),
@@ -142,30 +138,23 @@ impl<K: Kernel> Shard<K> {
         self.serve_requests(key, stream);
     }
 
-    /// Tells the application, unless the file behind the acked bytes must be looked at first.
-    fn on_acked(&mut self, key: SessionKey, stream: StreamId, offset: u64) {
+    /// A payload is not needed any more. The file behind an acked range is looked at once more
+    /// before the application is told of the ack, whose event follows this one.
+    fn on_released(&mut self, key: SessionKey, body: BodyId) {
         let Some(session) = self.sessions.get_mut(key.0) else {
             return;
         };
-        let files: Vec<_> = session
-            .bodies
-            .values_mut()
-            .filter(|body| body.stream == stream && body.end <= offset)
-            .filter_map(|body| {
-                let identity = body.identity.take()?;
-                match &body.payload {
-                    Payload::File(range) => Some((range.clone(), identity)),
-                    Payload::Bytes(_) | Payload::Lease(_) => None,
-                }
-            })
-            .collect();
-        if let Some(entry) = session.streams.get_mut(&stream) {
-            entry.acked = entry.acked.max(offset);
+        let Some(retained) = session.bodies.remove(&body) else {
+            return;
+        };
+        if let (Payload::File(range), Some(identity)) = (retained.payload, retained.identity) {
+            self.check_source(key, retained.stream, &range, identity);
         }
-        for (range, identity) in files {
-            self.check_source(key, stream, &range, identity);
-        }
+    }
+
+    fn on_acked(&mut self, key: SessionKey, stream: StreamId, offset: u64) {
         if let Some(entry) = self.stream_mut(key, stream) {
+            entry.acked = entry.acked.max(offset);
             entry.publish_acked();
         }
     }
@@ -207,21 +196,11 @@ impl<K: Kernel> Shard<K> {
     }
 
     fn on_closed(&mut self, key: SessionKey, reason: &CloseReason) {
-        // What the protocol still wants to say (a close, a violation) leaves if the socket takes it
-        // now; the peer's own timers cover the rest.
-        if let Some(connection) = self.sessions.get(key.0).and_then(|entry| entry.connection) {
-            self.pump_egress(connection);
-            self.flush_and_shut(connection);
+        // After the peer's close nobody reads what we might still say.
+        if !matches!(reason, CloseReason::Peer(_)) {
+            self.linger(key);
         }
         self.end_session(key, reason);
-    }
-
-    /// What was sent last must not be destroyed by the reset that ends the connection.
-    fn flush_and_shut(&mut self, key: ConnectionKey) {
-        if let Some(connection) = self.connections.get(key.0) {
-            self.kernel
-                .shutdown(&connection.socket, ringway_io::ShutdownHow::Send);
-        }
     }
 
     /// A completion of an op on a connection.
@@ -241,6 +220,8 @@ impl<K: Kernel> Shard<K> {
         let is_dead = connection.is_dead;
         if is_dead {
             self.on_dead_op(key, kind, completion);
+        } else if connection.is_lingering {
+            self.on_lingering_op(key, kind, completion);
         } else if is_ingress(kind) {
             let owner = connection.session;
             if let Some(session) = self.sessions.get_mut(owner.0) {

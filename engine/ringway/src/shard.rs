@@ -176,6 +176,7 @@ impl<K: Kernel> Shard<K> {
             Timer::Session(key) => self.on_session_timer(key),
             Timer::Dial(key) => self.on_dial_timer(key),
             Timer::Handshake(key) => self.on_handshake_timer(key),
+            Timer::Linger(key) => self.end_linger(key),
             Timer::Accept(key) => self.arm_accept(key),
         }
     }

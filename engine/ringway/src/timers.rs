@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::connection::ConnectionKey;
 use crate::dial::DialKey;
 use crate::handshake::HandshakeKey;
 use crate::session::SessionKey;
@@ -17,6 +18,8 @@ pub(crate) enum Timer {
     Dial(DialKey),
     /// A handshake that must be over.
     Handshake(HandshakeKey),
+    /// A connection that says its last words.
+    Linger(ConnectionKey),
     /// A listener that could not accept tries again.
     Accept(u64),
 }

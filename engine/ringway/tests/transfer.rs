@@ -1,65 +1,15 @@
 //! Bytes from one endpoint to another on the real kernel.
 
+mod pair;
+
 use std::io::Write;
-use std::time::Duration;
 
-use ringway::{
-    Config, ConnectOptions, Engine, KeyId, Keys, ListenOptions, OpenHow, Session, SessionState,
-    Status, StreamOptions, block_on,
-};
-
-struct Pair {
-    server: Engine,
-    client: Engine,
-    near: Session,
-    far: Session,
-}
-
-fn pair(target: &str) -> Pair {
-    let config = || Config {
-        shards: 1,
-        ..Config::from_environment().expect("known capabilities")
-    };
-    let server = Engine::start(config()).expect("starts");
-    let client = Engine::start(config()).expect("starts");
-    let key = Keys::generate(KeyId::new("test").expect("valid"));
-    block_on(async {
-        let options = ListenOptions::keyed(Keys::one(key.clone()));
-        let listener = server.listen(target, options).await.expect("listens");
-        let address = listener.address().to_string();
-        let near = client.connect(&address, ConnectOptions::keyed(key));
-        let near = near.await.expect("connects");
-        let far = listener.accept().await.expect("accepts");
-        Pair {
-            server,
-            client,
-            near,
-            far,
-        }
-    })
-}
-
-impl Pair {
-    fn end(self) {
-        block_on(async {
-            self.near.close(Status::ok());
-            self.near.ended().await;
-            self.far.ended().await;
-            for engine in [self.client, self.server] {
-                let report = engine.shutdown(Duration::from_secs(5)).await;
-                assert_eq!(report.leaked, 0, "operations were left to the kernel");
-            }
-        });
-    }
-}
-
-fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|at| (at * 31 + at / 251) as u8).collect()
-}
+use pair::{Pair, pattern};
+use ringway::{OpenHow, SessionState, Status, StreamOptions, block_on};
 
 #[test]
 fn records_arrive_whole_and_in_order_and_the_end_arrives_after_them() {
-    let pair = pair("127.0.0.1:0");
+    let pair = Pair::on("127.0.0.1:0");
     block_on(async {
         let stream = pair
             .near
@@ -86,7 +36,7 @@ fn records_arrive_whole_and_in_order_and_the_end_arrives_after_them() {
 }
 
 fn send_file_into_file(target: &str) {
-    let pair = pair(target);
+    let pair = Pair::on(target);
     let place = tempfile::tempdir().expect("temporary directory");
     let (from, to) = (place.path().join("from"), place.path().join("to"));
     let content = pattern(40 << 20);
@@ -109,8 +59,6 @@ fn send_file_into_file(target: &str) {
         assert_eq!(written.expect("written"), content.len() as u64);
         stream.acked(end.expect("accepted")).await.expect("acked");
         assert!(std::fs::read(&to).expect("readable") == content);
-        println!("{:?}", pair.client.statistics().await);
-        println!("{:?}", pair.server.statistics().await);
     });
     pair.end();
 }
@@ -128,7 +76,7 @@ fn a_file_crosses_a_unix_socket_into_a_file() {
 
 #[test]
 fn a_closed_session_says_so_at_both_ends() {
-    let pair = pair("127.0.0.1:0");
+    let pair = Pair::on("127.0.0.1:0");
     assert!(matches!(pair.near.state(), SessionState::Connected { .. }));
     pair.end();
 }

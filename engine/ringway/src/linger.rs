@@ -1,0 +1,143 @@
+//! The last moments of a connection whose session we have closed.
+//!
+//! Closing a TCP socket with unread bytes in it, or resetting it, destroys what the peer has not
+//! read yet: our close frame, with the reason in it. So our direction is shut once it is empty,
+//! arriving bytes are discarded, and the connection ends when the peer closes, or after a bound.
+
+use ringway_io::{Completion, Kernel, Op, Payload, ShutdownHow};
+
+use crate::connection::ConnectionKey;
+use crate::purpose::ConnectionOp;
+use crate::session::SessionKey;
+use crate::shard::Shard;
+use crate::timers::Timer;
+
+/// A peer that does not close its side is left after this, ns.
+const LINGER_NS: u64 = 2_000_000_000;
+
+impl<K: Kernel> Shard<K> {
+    /// Lets the session's connection say its last words.
+    pub(crate) fn linger(&mut self, owner: SessionKey) {
+        let Some(session) = self.sessions.get_mut(owner.0) else {
+            return;
+        };
+        let Some(key) = session.connection.take() else {
+            return;
+        };
+        session.fencing.push(key);
+        let at_ns = self.kernel.now_ns() + LINGER_NS;
+        self.timers.add(at_ns, Timer::Linger(key));
+        if let Some(connection) = self.connections.get_mut(key.0) {
+            connection.is_lingering = true;
+        }
+        self.pump_egress(key);
+        self.shut_when_sent(key);
+        self.discard_more(key);
+    }
+
+    /// Our direction ends once everything queued has left.
+    fn shut_when_sent(&mut self, key: ConnectionKey) {
+        if let Some(connection) = self.connections.get(key.0)
+            && connection.egress.queue.is_empty()
+        {
+            self.kernel.shutdown(&connection.socket, ShutdownHow::Send);
+        }
+    }
+
+    /// Keeps a receive armed, to see the peer close.
+    fn discard_more(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(key.0) else {
+            return;
+        };
+        let ingress = &connection.ingress;
+        let is_receiving =
+            ingress.multishot.is_some() || ingress.is_busy || ingress.sink.is_polling;
+        if connection.is_dead || is_receiving {
+            return;
+        }
+        if self.kernel.provided_available().0 == 0 {
+            return self.end_linger(key);
+        }
+        let socket = connection.socket.clone();
+        let op = self.submit_on(key, ConnectionOp::Frames, Op::ReceiveMultishot { socket });
+        if let Some(connection) = self.connections.get_mut(key.0) {
+            connection.ingress.multishot = Some(op);
+        }
+    }
+
+    /// An op of a lingering connection.
+    pub(crate) fn on_lingering_op(
+        &mut self,
+        key: ConnectionKey,
+        kind: ConnectionOp,
+        completion: Completion,
+    ) {
+        let (is_last, result) = (!completion.more, completion.result);
+        match completion.payload {
+            Payload::Provided(buffer) => self.kernel.recycle(buffer),
+            Payload::Buffer(buffer) if kind == ConnectionOp::Body => {
+                self.place_body(key, buffer, 0);
+            }
+            _ => {}
+        }
+        let Some(connection) = self.connections.get_mut(key.0) else {
+            return;
+        };
+        match kind {
+            ConnectionOp::Writable | ConnectionOp::Send | ConnectionOp::SendZeroCopy(_) => {
+                self.on_lingering_egress(key, kind, is_last, result);
+            }
+            ConnectionOp::Frames if is_last => {
+                connection.ingress.multishot = None;
+                // Nothing received and no reason to try again: the peer has closed, or it broke.
+                let is_starved = result == Err(ringway_io::Errno::ENOBUFS)
+                    || result == Err(ringway_io::Errno::ECANCELED);
+                if matches!(result, Ok(0) | Err(_)) && !is_starved {
+                    self.end_linger(key);
+                } else {
+                    self.discard_more(key);
+                }
+            }
+            ConnectionOp::Frames => {}
+            _ => {
+                connection.ingress.is_busy = false;
+                connection.ingress.sink.is_polling = false;
+                match result {
+                    Ok(_) => self.discard_more(key),
+                    Err(_) => self.end_linger(key),
+                }
+            }
+        }
+    }
+
+    fn on_lingering_egress(
+        &mut self,
+        key: ConnectionKey,
+        kind: ConnectionOp,
+        is_last: bool,
+        result: Result<u32, ringway_io::Errno>,
+    ) {
+        match (kind, result) {
+            (_, Err(_)) => self.end_linger(key),
+            // The notification of a zero-copy send: its first completion came before.
+            (ConnectionOp::SendZeroCopy(_), Ok(_)) if is_last => {}
+            (ConnectionOp::Writable, Ok(_)) => {
+                self.continue_egress(key, 0);
+                self.shut_when_sent(key);
+            }
+            (_, Ok(count)) => {
+                self.continue_egress(key, count as usize);
+                self.shut_when_sent(key);
+            }
+        }
+    }
+
+    /// The peer has closed, or has had its time.
+    pub(crate) fn end_linger(&mut self, key: ConnectionKey) {
+        let is_lingering = |connection: &crate::connection::Connection| connection.is_lingering;
+        if self.connections.get(key.0).is_some_and(is_lingering) {
+            self.kill(key);
+            self.bury_connection(key);
+        }
+    }
+}
