@@ -33,6 +33,9 @@ const PIECE_BYTES: u64 = 256 << 10;
 /// Pieces below this are copied into memory of their own when they wait in an inbox.
 const SMALL_BYTES: usize = 4 << 10;
 
+/// Received bytes that wait for a write before they are parsed: beyond, receiving stops.
+const BACKLOG_BYTES_MAX: usize = 256 << 10;
+
 /// After so many frames without a large body, frames are received in bulk again.
 const SMALL_FRAMES: u32 = 8;
 
@@ -171,9 +174,7 @@ impl<K: Kernel> Shard<K> {
             let bytes = Bytes::copy_from_slice(self.kernel.provided(&buffer));
             self.kernel.recycle(buffer);
             if is_busy {
-                if let Some(connection) = self.connections.get_mut(key.0) {
-                    connection.ingress.backlog.push_back(bytes);
-                }
+                self.put_off(key, bytes);
             } else {
                 self.take_bytes(key, &bytes);
             }
@@ -182,6 +183,20 @@ impl<K: Kernel> Shard<K> {
             self.frames_ended(key, completion.result);
         } else {
             self.advance_ingress(key);
+        }
+    }
+
+    /// Keeps bytes until a write that must come first has ended. Bodies among them are bounded by
+    /// credit; control frames are not, so beyond a bound nothing more is received.
+    fn put_off(&mut self, key: ConnectionKey, bytes: Bytes) {
+        let Some(connection) = self.connections.get_mut(key.0) else {
+            return;
+        };
+        let backlog = &mut connection.ingress.backlog;
+        backlog.push_back(bytes);
+        let held: usize = backlog.iter().map(Bytes::len).sum();
+        if held > BACKLOG_BYTES_MAX {
+            self.stop_frames(key);
         }
     }
 
@@ -321,10 +336,13 @@ impl<K: Kernel> Shard<K> {
         }
         self.statistics.duplicate_bytes += body.skip;
         self.statistics.body_bytes_received += body.remaining - body.skip;
-        let is_empty = body.remaining == 0;
+        let (is_empty, is_large) = (body.remaining == 0, body.remaining >= DIRECT_BYTES_MIN);
         connection.ingress.body = Some(body);
         if is_empty {
             self.take_empty_body(key);
+        } else if is_large {
+            // Now, not once what is in hand is stored: meanwhile more would arrive to be copied.
+            self.stop_frames(key);
         }
     }
 

@@ -294,6 +294,8 @@ impl<K: Kernel> Shard<K> {
     }
 
     fn queue_send(&mut self, key: SessionKey, stream: StreamId, send: PendingSend) {
+        // A stop that has arrived is to be the reason, not that the direction has ended by it.
+        self.drain_events(key);
         let error = self.ended_error(key);
         let session = self.sessions.get_mut(key.0);
         let Some(entry) = session.and_then(|session| session.streams.get_mut(&stream)) else {

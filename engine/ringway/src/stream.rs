@@ -157,7 +157,8 @@ impl Stream {
         poll_fn(|context| self.0.shared.outbox.poll_finish_acked(context)).await
     }
 
-    /// Ends our direction with a status that arrives after every byte sent before it.
+    /// Ends our direction with a status that arrives after every byte sent before it. Nothing
+    /// happens if the peer has stopped the direction already.
     ///
     /// # Errors
     /// As [`send`](Self::send); the status text is cut at its limit.
@@ -169,7 +170,11 @@ impl Stream {
             status,
             reply,
         });
-        answer.await?
+        match answer.await? {
+            // The peer did not want what we had not sent: there is nothing left to end.
+            Err(_) if matches!(self.send_failure(), Some(Error::Stopped(_))) => Ok(()),
+            finished => finished,
+        }
     }
 
     /// Aborts our direction now: what was not acked is not sent again.
