@@ -26,10 +26,14 @@ use crate::statistics::BodyPath;
 impl<K: Kernel> Shard<K> {
     // --- deciding ------------------------------------------------------------------------------
 
-    /// Whether this shard decides about the claimed session: it owns it, or nobody does.
-    pub(crate) fn is_ours(&self, claim: &Claim) -> bool {
-        let owner = self.shared.find(claim.session);
-        owner.is_none_or(|owner| owner.shard == self.mailbox.index())
+    /// Which shard decides about the claimed session: its owner, or the next in turn for a new
+    /// one.
+    pub(crate) fn shard_of(&self, claim: &Claim) -> usize {
+        match self.shared.find(claim.session) {
+            Some(owner) => owner.shard,
+            None if claim.intent == Intent::New => self.shared.place(),
+            None => self.mailbox.index(),
+        }
     }
 
     /// What to answer a peer that has proven who it is.
@@ -64,7 +68,7 @@ impl<K: Kernel> Shard<K> {
             let (held, allowed) = (self.sessions.len(), self.config.sessions_max);
             return Decision::Refuse(Refusal::overloaded(held as u64, allowed as u64));
         }
-        let (session, _handle) = self.create_session(
+        let (session, handle) = self.create_session(
             Side::Acceptor,
             claim.session,
             claim.peer.clone(),
@@ -75,11 +79,12 @@ impl<K: Kernel> Shard<K> {
         // connection breaks before that.
         let owner = Owner::new(self.mailbox.index(), session, &claim.peer);
         if !self.shared.insert(claim.session, owner) {
+            // Two attempts of one dialer at the same time: the later one may try again.
             drop(self.sessions.remove(session.0));
-            return Decision::Refuse(Refusal::unknown_session(claim.session));
+            return Decision::Refuse(Refusal::stale_epoch(claim.epoch, claim.epoch));
         }
         if let Some(entry) = self.sessions.get_mut(session.0) {
-            entry.unclaimed = Some(_handle);
+            entry.unclaimed = Some(handle);
         }
         Decision::New { epoch: claim.epoch }
     }

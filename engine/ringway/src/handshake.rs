@@ -158,8 +158,9 @@ impl<K: Kernel> Shard<K> {
             match need {
                 Need::Key(id) => self.provide_key(key, &id),
                 Need::Session(claim) => {
-                    if !self.is_ours(&claim) {
-                        return self.hand_over(key, claim);
+                    let shard = self.shard_of(&claim);
+                    if shard != self.mailbox.index() {
+                        return self.hand_over(key, claim, shard);
                     }
                     self.decide(key, claim);
                 }
@@ -269,9 +270,8 @@ impl<K: Kernel> Shard<K> {
         accept.provide_key(named.map(|named| KeyGrant::any_name(named.key.clone())));
     }
 
-    fn hand_over(&mut self, key: HandshakeKey, claim: Claim) {
-        let owner = self.shared.find(claim.session);
-        let mailbox = owner.and_then(|owner| self.shared.shard(owner.shard));
+    fn hand_over(&mut self, key: HandshakeKey, claim: Claim, shard: usize) {
+        let mailbox = self.shared.shard(shard);
         let (Some(mailbox), Some(handshake)) = (mailbox, self.forget_handshake(key)) else {
             return;
         };

@@ -41,7 +41,7 @@ impl Mailbox {
         }))
     }
 
-    /// Which shard this is.
+    /// Which shard of its engine this is.
     pub(crate) fn index(&self) -> usize {
         self.0.index
     }

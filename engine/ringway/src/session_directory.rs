@@ -4,6 +4,7 @@
 //! shard finds the owner. Ownership never moves.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use ringway_proto::{EndpointName, KeyId, PeerIdentity, SessionId};
@@ -30,10 +31,10 @@ impl Owner {
         }
     }
 
-    /// A session belongs to the name that made it. Keys may rotate under it, as long as both may
-    /// claim that name: the handshake has checked that.
+    /// A session belongs to the name that made it, and to the key that name was proven with:
+    /// another key's holder could claim the name as well.
     pub(crate) fn belongs_to(&self, peer: &PeerIdentity) -> bool {
-        self.name == peer.name && self.key_id.is_some() == peer.key_id.is_some()
+        self.name == peer.name && self.key_id == peer.key_id
     }
 }
 
@@ -42,6 +43,8 @@ impl Owner {
 pub(crate) struct SessionDirectory {
     sessions: Mutex<HashMap<SessionId, Owner>>,
     shards: RwLock<Vec<Mailbox>>,
+    /// New sessions go to the shards in turn, whichever shard accepted the connection.
+    next: AtomicUsize,
     /// Tells one start of this process from another.
     pub(crate) incarnation: u64,
 }
@@ -51,6 +54,7 @@ impl SessionDirectory {
         Self {
             sessions: Mutex::default(),
             shards: RwLock::new(Vec::with_capacity(shards)),
+            next: AtomicUsize::new(0),
             incarnation,
         }
     }
@@ -67,6 +71,16 @@ impl SessionDirectory {
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Owner>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The shard that the next new session is to live on.
+    pub(crate) fn place(&self) -> usize {
+        let count = self
+            .shards
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len();
+        self.next.fetch_add(1, Ordering::Relaxed) % count.max(1)
     }
 
     pub(crate) fn find(&self, id: SessionId) -> Option<Owner> {

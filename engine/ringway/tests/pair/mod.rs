@@ -8,8 +8,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ringway::{
-    Config, ConnectOptions, Connector, Engine, KeyId, Keys, ListenOptions, Session, Status, Stream,
-    block_on,
+    Config, ConnectOptions, Connector, Engine, KeyId, Keys, ListenOptions, Listener, Session,
+    Status, Stream, block_on,
 };
 
 /// Two engines, each with one shard.
@@ -18,6 +18,8 @@ pub struct Pair {
     pub client: Engine,
     pub near: Session,
     pub far: Session,
+    listener: Listener,
+    options: ConnectOptions,
     /// Duplicates of the sockets that the application's own dialer made.
     sockets: Arc<Mutex<Vec<TcpStream>>>,
 }
@@ -47,12 +49,8 @@ impl Pair {
     }
 
     fn with(target: &str, adapt: impl Fn(Dialling, &str) -> Dialling) -> Self {
-        let config = || Config {
-            shards: 1,
-            ..Config::from_environment().expect("known capabilities")
-        };
-        let server = Engine::start(config()).expect("starts");
-        let client = Engine::start(config()).expect("starts");
+        let server = engine(2);
+        let client = engine(1);
         let key = Keys::generate(KeyId::new("test").expect("valid"));
         block_on(async {
             let options = ListenOptions::keyed(Keys::one(key.clone()));
@@ -60,18 +58,26 @@ impl Pair {
             let address = listener.address().to_string();
             let plain = (ConnectOptions::keyed(key), Arc::default());
             let (options, sockets) = adapt(plain, &address);
-            let near = client.connect(&address, options).await.expect("connects");
+            let near = client.connect(&address, options.clone()).await;
             let far = listener.accept().await.expect("accepts");
-            // The listener must live as long as connections are to be made again.
-            std::mem::forget(listener);
             Self {
                 server,
                 client,
-                near,
+                near: near.expect("connects"),
                 far,
+                listener,
+                options,
                 sockets,
             }
         })
+    }
+
+    /// One more session between the same engines.
+    pub async fn another(&self) -> (Session, Session) {
+        let address = self.listener.address().to_string();
+        let near = self.client.connect(&address, self.options.clone()).await;
+        let far = self.listener.accept().await.expect("accepts");
+        (near.expect("connects"), far)
     }
 
     /// Cuts whatever connection there is.
@@ -106,6 +112,12 @@ impl Pair {
             }
         });
     }
+}
+
+/// An engine with what the environment's mask leaves of this kernel.
+pub fn engine(shards: usize) -> Engine {
+    let config = Config::from_environment().expect("known capabilities");
+    Engine::start(Config { shards, ..config }).expect("starts")
 }
 
 type Dialling = (ConnectOptions, Arc<Mutex<Vec<TcpStream>>>);
