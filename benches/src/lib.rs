@@ -1,1 +1,8 @@
-//! Shared pieces of the measurements.
+//! Shared pieces of the measurements: where they ran, what a process used, how numbers of many
+//! runs become one.
+#![forbid(unsafe_code)]
+
+pub mod cores;
+pub mod environment;
+pub mod quartiles;
+pub mod usage;

@@ -1,0 +1,145 @@
+//! The engine, used as an application would: one session, one stream, file ranges.
+
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use ringway::{
+    BodyPath, Config, ConnectOptions, Engine, File, ListenOptions, Session, Statistics, Status,
+    Stream, StreamOptions, block_on,
+};
+
+use crate::Result;
+use crate::job::{BUFFER_BYTES, CONGESTION_CONTROL, Outcome, ReceiveJob, SendJob, say_ready};
+
+/// One shard: one core is what each side has.
+fn start() -> Result<Engine> {
+    let config = Config {
+        shards: 1,
+        ..Config::from_environment()?
+    };
+    Ok(Engine::start(config)?)
+}
+
+/// Sends the file, then waits until the application at the other end has taken all of it.
+pub fn send(job: &SendJob) -> Result<Outcome> {
+    let engine = start()?;
+    let outcome = block_on(async {
+        let file = std::fs::File::open(&job.source)?;
+        let source = engine.adopt_file(file).await?;
+        let options = ConnectOptions {
+            congestion_control: Some(CONGESTION_CONTROL),
+            ..ConnectOptions::insecure()
+        };
+        let session = engine.connect(&job.address, options).await?;
+        let stream = session.open(StreamOptions::default()).await?;
+        let start = Instant::now();
+        let mut end = 0;
+        for _ in 0..job.work.laps {
+            end = stream.send(source.range(0, job.work.file_bytes)).await?;
+        }
+        stream.finish(Status::ok()).await?;
+        stream.consumed(end).await?;
+        let seconds = start.elapsed().as_secs_f64();
+        let counters = counters(&engine.statistics().await?);
+        stream.peer_status().await?;
+        session.close(Status::ok());
+        session.ended().await;
+        Ok(Outcome {
+            seconds,
+            bytes: end,
+            counters,
+            ..Outcome::default()
+        })
+    });
+    block_on(engine.shutdown(Duration::from_secs(5)));
+    outcome
+}
+
+/// Receives all of it and waits for the end of the session.
+pub fn receive(job: &ReceiveJob) -> Result<Outcome> {
+    let engine = start()?;
+    let outcome = block_on(async {
+        let sink = match job.open_sink()? {
+            Some(file) => Some(engine.adopt_file(file).await?),
+            None => None,
+        };
+        let listener = engine
+            .listen("127.0.0.1:0", ListenOptions::insecure())
+            .await?;
+        say_ready(listener.address())?;
+        let session = listener.accept().await?;
+        let bytes = match &sink {
+            Some(file) => into_file(&session, file, job).await,
+            None => discard_on_shard(&engine, &session, job.pieces),
+        }?;
+        session.ended().await;
+        Ok(Outcome {
+            bytes,
+            counters: counters(&engine.statistics().await?),
+            ..Outcome::default()
+        })
+    });
+    block_on(engine.shutdown(Duration::from_secs(5)));
+    outcome
+}
+
+async fn into_file(session: &Session, file: &File, job: &ReceiveJob) -> Result<u64> {
+    let stream = session.accept().await?;
+    let mut written = 0;
+    for _ in 0..job.work.laps {
+        written += stream
+            .receive_into_file(file, 0, job.work.file_bytes)
+            .await?;
+    }
+    stream.finish(Status::ok()).await?;
+    Ok(written)
+}
+
+/// As a task on the shard, where taking a piece costs no change of threads.
+fn discard_on_shard(engine: &Engine, session: &Session, by_pieces: bool) -> Result<u64> {
+    let (told, answer) = mpsc::channel();
+    let session = session.clone();
+    engine.spawn_on(0, move || async move {
+        let taken = match session.accept().await {
+            Ok(stream) if by_pieces => discard_pieces(&stream).await,
+            Ok(stream) => discard_from_buffer(&stream).await,
+            Err(error) => Err(error),
+        };
+        // The receiver waits for exactly this.
+        let _ = told.send(taken);
+    })?;
+    Ok(answer.recv()??)
+}
+
+async fn discard_from_buffer(stream: &Stream) -> std::result::Result<u64, ringway::Error> {
+    let (mut taken, mut buffer) = (0, vec![0; BUFFER_BYTES]);
+    loop {
+        let (returned, filled, ends_record) = stream.receive_into(buffer).await?;
+        if filled == 0 && !ends_record {
+            stream.finish(Status::ok()).await?;
+            return Ok(taken);
+        }
+        taken += filled as u64;
+        buffer = returned;
+    }
+}
+
+async fn discard_pieces(stream: &Stream) -> std::result::Result<u64, ringway::Error> {
+    let mut taken = 0;
+    while let Some(piece) = stream.receive().await? {
+        taken += piece.bytes.len() as u64;
+    }
+    stream.finish(Status::ok()).await?;
+    Ok(taken)
+}
+
+fn counters(statistics: &Statistics) -> Vec<(String, u64)> {
+    let paths = BodyPath::ALL
+        .iter()
+        .map(|&path| (path.name(), statistics.paths.bytes(path)));
+    paths
+        .chain(statistics.counters())
+        .filter(|&(_, value)| value > 0)
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}

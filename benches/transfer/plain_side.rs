@@ -1,0 +1,83 @@
+//! What the engine is measured against: the fewest system calls that do the same work.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::time::Instant;
+
+use nix::sys::sendfile::sendfile;
+use nix::sys::socket::{setsockopt, sockopt};
+
+use crate::Result;
+use crate::job::{BUFFER_BYTES, CONGESTION_CONTROL, Outcome, ReceiveJob, SendJob, say_ready};
+
+/// Sends the file, then waits for the one byte that says that all was taken.
+pub fn send(job: &SendJob) -> Result<Outcome> {
+    let source = File::open(&job.source)?;
+    let mut socket = TcpStream::connect(&job.address)?;
+    use_congestion_control(&socket)?;
+    let start = Instant::now();
+    for _ in 0..job.work.laps {
+        send_file(&source, &socket, job.work.file_bytes)?;
+    }
+    socket.read_exact(&mut [0])?;
+    Ok(Outcome {
+        seconds: start.elapsed().as_secs_f64(),
+        bytes: job.work.bytes(),
+        ..Outcome::default()
+    })
+}
+
+fn send_file(source: &File, socket: &TcpStream, length: u64) -> Result<()> {
+    let (mut at, end) = (0, i64::try_from(length)?);
+    while at < end {
+        let rest = usize::try_from(end - at)?;
+        if sendfile(socket, source, Some(&mut at), rest)? == 0 {
+            return Err("the source became shorter".into());
+        }
+    }
+    Ok(())
+}
+
+/// Receives all of it into one buffer, and writes it to the sink if there is one.
+pub fn receive(job: &ReceiveJob) -> Result<Outcome> {
+    let sink = job.open_sink()?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    use_congestion_control(&listener)?;
+    say_ready(listener.local_addr()?)?;
+    let (mut socket, _) = listener.accept()?;
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut received = 0;
+    while received < job.work.bytes() {
+        let count = socket.read(&mut buffer)?;
+        if count == 0 {
+            return Err("the sender is gone".into());
+        }
+        if let Some(sink) = &sink {
+            write_around(sink, received, job.work.file_bytes, &buffer[..count])?;
+        }
+        received += count as u64;
+    }
+    socket.write_all(&[1])?;
+    Ok(Outcome {
+        bytes: received,
+        ..Outcome::default()
+    })
+}
+
+/// Writes at `at`, starting over at the end of a lap.
+fn write_around(sink: &File, at: u64, lap_bytes: u64, bytes: &[u8]) -> std::io::Result<()> {
+    let offset = at % lap_bytes;
+    let here = usize::try_from(lap_bytes - offset).unwrap_or(usize::MAX);
+    let (first, rest) = bytes.split_at(bytes.len().min(here));
+    sink.write_all_at(first, offset)?;
+    sink.write_all_at(rest, 0)
+}
+
+fn use_congestion_control(socket: &impl AsFd) -> nix::Result<()> {
+    let name = OsString::from(CONGESTION_CONTROL);
+    setsockopt(socket, sockopt::TcpCongestion, &name)
+}
