@@ -161,6 +161,9 @@ impl<K: Kernel> Shard<K> {
             self.statistics.handshakes_failed += 1;
             return;
         }
+        if let Some(name) = listener.options.congestion_control {
+            let _ = (self.kernel).set_option(&socket, SocketOption::CongestionControl(name));
+        }
         let authentication = match &listener.options.authentication {
             AuthenticationMode::Keyed(_) => Authentication::Keyed,
             AuthenticationMode::Insecure { .. } => Authentication::Insecure,

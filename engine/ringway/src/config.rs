@@ -240,6 +240,8 @@ pub struct ListenOptions {
     pub unix_mode: u32,
     /// Which way bodies take on sessions accepted here; `None` for the engine's.
     pub path: Option<PathChoice>,
+    /// Congestion control of accepted sockets: `cubic`, `bbr` or `reno`; `None` for the system's.
+    pub congestion_control: Option<&'static str>,
 }
 
 impl ListenOptions {
@@ -262,6 +264,7 @@ impl ListenOptions {
             sessions_waiting_max: 1024,
             unix_mode: 0o600,
             path: None,
+            congestion_control: None,
         }
     }
 }

@@ -134,6 +134,8 @@ pub(crate) struct Egress {
     pub(crate) queue: VecDeque<Piece>,
     /// An op works for the front of `queue`: room is awaited, or a send is under way.
     pub(crate) is_busy: bool,
+    /// A send has failed. What the peer said before is still read to its end: it may be why.
+    pub(crate) is_broken: bool,
     /// A body that is being brought into a pipe or into memory.
     pub(crate) loading: Option<Loading>,
     pub(crate) zero_copy: ZeroCopy,

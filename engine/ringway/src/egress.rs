@@ -65,7 +65,8 @@ impl<K: Kernel> Shard<K> {
             let Some(connection) = self.connections.get(key.0) else {
                 return;
             };
-            if connection.is_dead || connection.egress.is_busy {
+            let egress = &connection.egress;
+            if connection.is_dead || egress.is_busy || egress.is_broken {
                 return;
             }
             if connection.egress.queue.is_empty() {
@@ -708,7 +709,7 @@ impl<K: Kernel> Shard<K> {
 
     fn blocked(&mut self, key: ConnectionKey, errno: Errno) -> Push {
         if errno != Errno::EAGAIN {
-            self.lose_connection(key, &format!("send: {errno}"));
+            self.send_failed(key, errno);
             return Push::Lost;
         }
         self.statistics.socket_blocked += 1;
@@ -722,6 +723,20 @@ impl<K: Kernel> Shard<K> {
         };
         self.submit_on(key, ConnectionOp::Writable, op);
         Push::Waiting
+    }
+
+    /// Nothing can be sent any more. The peer may have closed the session, and its last words wait
+    /// in our receive queue: as long as something is being received, that ends the connection.
+    fn send_failed(&mut self, key: ConnectionKey, errno: Errno) {
+        let Some(connection) = self.connections.get_mut(key.0) else {
+            return;
+        };
+        connection.egress.is_broken = true;
+        let ingress = &connection.ingress;
+        let is_receiving = ingress.multishot.is_some() || ingress.is_busy;
+        if !is_receiving {
+            self.lose_connection(key, &format!("send: {errno}"));
+        }
     }
 
     fn submit_memory(&mut self, key: ConnectionKey) -> Push {
@@ -821,8 +836,8 @@ impl<K: Kernel> Shard<K> {
     fn on_sent(&mut self, key: ConnectionKey, result: Result<u32, Errno>) {
         let count = match result {
             Ok(count) if count > 0 => count as usize,
-            Ok(_) => return self.lose_connection(key, "send: nothing was taken"),
-            Err(errno) => return self.lose_connection(key, &format!("send: {errno}")),
+            Ok(_) => return self.send_failed(key, Errno::EPIPE),
+            Err(errno) => return self.send_failed(key, errno),
         };
         self.continue_egress(key, count);
     }

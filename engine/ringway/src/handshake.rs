@@ -11,10 +11,11 @@ use ringway_io::{
 };
 use ringway_proto::{
     Accept, Claim, Dial, Established, HandshakeError, KeyGrant, KeyId, LocalEndpoint, Need,
+    Refusal, RefusalCode,
 };
 
 use crate::config::AuthenticationMode;
-use crate::dial::{DialKey, nanoseconds};
+use crate::dial::{DialFor, DialKey, nanoseconds};
 use crate::error::ConnectError;
 use crate::listener::ListenerShared;
 use crate::message::Handover;
@@ -354,31 +355,14 @@ impl<K: Kernel> Shard<K> {
         let Some(dial) = self.dials.get(key.0) else {
             return;
         };
-        let target = dial.redial.target.to_string();
-        if let Some(refusal) = failure.refusal() {
-            if refusal.is_transient() {
-                return self.attempt_failed(key, Errno::ECONNREFUSED);
-            }
-            let refusal = refusal.clone();
-            let error = match failure.is_authentication() {
-                true => ConnectError::Authentication {
-                    target,
-                    reason: failure,
-                },
-                false => ConnectError::Refused { target, refusal },
-            };
-            return self.fail_dial(key, error);
+        if !is_final(&dial.purpose, &failure) {
+            return self.attempt_failed(key, Errno::ECONNREFUSED);
         }
-        let error = if failure.is_authentication() {
-            ConnectError::Authentication {
-                target,
-                reason: failure,
-            }
-        } else {
-            ConnectError::Handshake {
-                target,
-                reason: failure,
-            }
+        let target = dial.redial.target.to_string();
+        let error = match failure {
+            reason if reason.is_authentication() => ConnectError::Authentication { target, reason },
+            HandshakeError::Refused(refusal) => ConnectError::Refused { target, refusal },
+            reason => ConnectError::Handshake { target, reason },
         };
         self.fail_dial(key, error);
     }
@@ -411,5 +395,20 @@ impl<K: Kernel> Shard<K> {
             self.kernel.cancel(op);
         }
         Some(handshake)
+    }
+}
+
+/// Whether trying again is of no use. A session that exists is given up only on the word of a
+/// peer that has proven the key: anybody may sit on the port while the real one restarts.
+fn is_final(purpose: &DialFor, failure: &HandshakeError) -> bool {
+    let refusal = failure.refusal();
+    if refusal.is_some_and(Refusal::is_transient) {
+        return false;
+    }
+    match purpose {
+        DialFor::New(_) => true,
+        DialFor::Resume(_) => {
+            refusal.is_some_and(|refusal| refusal.code == RefusalCode::UnknownSession)
+        }
     }
 }

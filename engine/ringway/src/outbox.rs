@@ -1,10 +1,17 @@
 //! How far what was sent on a stream has got: shared by the shard and the stream's handles.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use crate::Error;
-use crate::wakers::Wakers;
+
+/// What a future waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goal {
+    Acked(u64),
+    Consumed(u64),
+    FinishAcked,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -12,7 +19,35 @@ struct State {
     consumed: u64,
     finish_acked: bool,
     failure: Option<Error>,
-    wakers: Wakers,
+    /// Each is woken once its goal is reached, not at every ack: a bulk transfer has thousands.
+    waiting: Vec<(Goal, Waker)>,
+}
+
+impl State {
+    fn is_reached(&self, goal: Goal) -> bool {
+        match goal {
+            Goal::Acked(offset) => self.acked >= offset,
+            Goal::Consumed(offset) => self.consumed >= offset,
+            Goal::FinishAcked => self.finish_acked,
+        }
+    }
+
+    fn register(&mut self, goal: Goal, waker: &Waker) {
+        let is_known = |known: &&mut (Goal, Waker)| known.0 == goal && known.1.will_wake(waker);
+        if self.waiting.iter_mut().find(is_known).is_none() {
+            self.waiting.push((goal, waker.clone()));
+        }
+    }
+
+    fn take_reached(&mut self) -> Vec<Waker> {
+        let is_over = self.failure.is_some();
+        let waiting = std::mem::take(&mut self.waiting);
+        let (reached, rest): (Vec<_>, Vec<_>) = waiting
+            .into_iter()
+            .partition(|(goal, _)| is_over || self.is_reached(*goal));
+        self.waiting = rest;
+        reached.into_iter().map(|(_, waker)| waker).collect()
+    }
 }
 
 /// Progress of one stream's sending direction.
@@ -27,7 +62,12 @@ impl Outbox {
     fn update(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.lock();
         change(&mut state);
-        state.wakers.wake_all();
+        if state.waiting.is_empty() {
+            return;
+        }
+        let reached = state.take_reached();
+        drop(state);
+        reached.into_iter().for_each(Waker::wake);
     }
 
     pub(crate) fn set_acked(&self, offset: u64) {
@@ -61,19 +101,15 @@ impl Outbox {
         self.lock().consumed
     }
 
-    fn poll(
-        &self,
-        context: &mut Context<'_>,
-        is_reached: impl Fn(&State) -> bool,
-    ) -> Poll<Result<(), Error>> {
+    fn poll(&self, goal: Goal, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut state = self.lock();
-        if is_reached(&state) {
+        if state.is_reached(goal) {
             return Poll::Ready(Ok(()));
         }
         if let Some(error) = &state.failure {
             return Poll::Ready(Err(error.clone()));
         }
-        state.wakers.register(context.waker());
+        state.register(goal, context.waker());
         Poll::Pending
     }
 
@@ -82,7 +118,7 @@ impl Outbox {
         offset: u64,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
-        self.poll(context, |state| state.acked >= offset)
+        self.poll(Goal::Acked(offset), context)
     }
 
     pub(crate) fn poll_consumed(
@@ -90,10 +126,54 @@ impl Outbox {
         offset: u64,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
-        self.poll(context, |state| state.consumed >= offset)
+        self.poll(Goal::Consumed(offset), context)
     }
 
     pub(crate) fn poll_finish_acked(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll(context, |state| state.finish_acked)
+        self.poll(Goal::FinishAcked, context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_future_is_woken_when_its_offset_is_acked_and_not_before() {
+        let (outbox, count) = (Outbox::default(), Arc::new(Count(AtomicUsize::new(0))));
+        let waker = Waker::from(Arc::clone(&count));
+        let mut context = Context::from_waker(&waker);
+        assert!(outbox.poll_acked(100, &mut context).is_pending());
+        outbox.set_acked(99);
+        assert_eq!(count.0.load(Ordering::SeqCst), 0);
+        outbox.set_acked(100);
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        assert!(outbox.poll_acked(100, &mut context).is_ready());
+    }
+
+    #[test]
+    fn a_failure_wakes_everybody() {
+        let (outbox, count) = (Outbox::default(), Arc::new(Count(AtomicUsize::new(0))));
+        let waker = Waker::from(Arc::clone(&count));
+        let mut context = Context::from_waker(&waker);
+        assert!(outbox.poll_consumed(1, &mut context).is_pending());
+        assert!(outbox.poll_finish_acked(&mut context).is_pending());
+        outbox.fail(Error::StreamEnded);
+        assert_eq!(count.0.load(Ordering::SeqCst), 2);
+        assert!(matches!(
+            outbox.poll_finish_acked(&mut context),
+            Poll::Ready(Err(Error::StreamEnded))
+        ));
     }
 }

@@ -128,7 +128,7 @@ impl<K: Kernel> Shard<K> {
         self.statistics.turns += 1;
         self.reap();
         self.take_messages();
-        self.statistics.task_polls += self.tasks.run(BATCH) as u64;
+        self.run_tasks();
         self.fire_timers();
         self.feed_starved();
         self.settle();
@@ -151,6 +151,19 @@ impl<K: Kernel> Shard<K> {
             };
             self.statistics.messages += 1;
             self.on_message(message);
+        }
+    }
+
+    /// Runs ready tasks, and what they ask for at once: a receive that a task asks for is there
+    /// before the next completion is looked at. Bounded, so that others have their turn.
+    fn run_tasks(&mut self) {
+        for _ in 0..4 {
+            let polls = self.tasks.run(BATCH);
+            self.statistics.task_polls += polls as u64;
+            if polls == 0 {
+                return;
+            }
+            self.take_messages();
         }
     }
 
