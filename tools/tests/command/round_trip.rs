@@ -70,6 +70,27 @@ fn a_tree_is_put_listed_and_got() {
     assert!(home.path("local/back/empty").is_dir());
 }
 
+/// A violation of the protocol between our own ends would be healed by a new session, and what
+/// was written before it would stay: so the number of sessions is looked at, and every byte.
+#[test]
+fn a_large_file_goes_both_ways_in_one_session() {
+    let home = Home::new();
+    let content = home.file("large", 64 << 20);
+    let server = home.serve();
+    for round in 0..3 {
+        let name = format!("there-{round}");
+        let put = home.run(&["put", "--json", "large", &server.place(&name)]);
+        let back = format!("back-{round}");
+        let get = home.run(&["get", "--json", &server.place(&name), &back]);
+        for document in [put.expect(0).document(), get.expect(0).document()] {
+            assert_eq!(document["sessions"], 1, "{document}");
+            assert_eq!(document["body_bytes_sent"], 64 << 20, "{document}");
+        }
+        assert_content(&home.served(&name), &content);
+        assert_content(&home.path("local").join(&back), &content);
+    }
+}
+
 #[test]
 fn digests_are_compared_when_asked_for() {
     let home = Home::new();
