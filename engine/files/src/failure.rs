@@ -6,9 +6,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use bytes::Bytes;
-use ringway::{Errno, Error};
+use ringway::{Errno, Error, Status};
 use serde::{Deserialize, Serialize};
 
+use crate::message::status;
 use crate::path::PathError;
 
 /// What went wrong.
@@ -258,9 +259,26 @@ impl<T> At<T> for Result<T, Error> {
         self.map_err(|error| match error {
             Error::Kernel { operation, errno } => Failure::kernel(operation, errno, path).into(),
             Error::SourceChanged { .. } => Failure::new(Fault::SourceChanged, path).into(),
+            Error::StreamReset { ref status, .. } => match ended_early(status, path.as_ref()) {
+                Some(failure) => Halt::Peer(failure),
+                None => Halt::Session(error),
+            },
             other => Halt::Session(other),
         })
     }
+}
+
+/// What the other end's status says about the source of a body that is not complete.
+pub(crate) fn ended_early(status: &Status, path: &Path) -> Option<Failure> {
+    let fault = match status.code {
+        Status::SOURCE_CHANGED => Fault::SourceChanged,
+        status::DRAINING => Fault::Draining,
+        status::REFUSED | Status::SOURCE_FAILED => Fault::SourceFailed {
+            what: status.text.clone(),
+        },
+        _ => return None,
+    };
+    Some(Failure::new(fault, path))
 }
 
 /// Whether an error is the kernel saying `errno`.

@@ -138,7 +138,6 @@ impl GetFile<'_> {
             digest: self.options.verify,
         };
         ask(stream, Request::Get(get)).await?;
-        stream.finish(Status::ok()).await?;
         let head = match receive_reply(stream).await {
             Ok(Reply::Body {
                 source,
@@ -181,7 +180,8 @@ impl GetFile<'_> {
         progress: &Progress<'_>,
     ) -> Result<Option<Digest>, Halt> {
         let _memory = self.memory.acquire(small_kib(head.source.size)).await;
-        let content = stream.receive_record(SMALL_FILE_BYTES_MAX).await?;
+        let content = stream.receive_record(SMALL_FILE_BYTES_MAX).await;
+        let content = content.at(&target.shown)?;
         let content = content.ok_or_else(|| Halt::broken("F-40", "a body is missing"))?;
         if content.len() as u64 != head.source.size {
             let (bytes, size) = (content.len(), head.source.size);
@@ -190,8 +190,9 @@ impl GetFile<'_> {
                 format_args!("{bytes} bytes arrived of {size}"),
             ));
         }
+        stream.finish(Status::ok()).await?;
         let digest = self.digest(stream).await?;
-        if stream.peer_status().await? != Status::ok() {
+        if stream.peer_status().await.at(&target.shown)? != Status::ok() {
             return Err(target.fail(Fault::SourceChanged));
         }
         progress.advance(head.source.size - head.offset);
@@ -257,6 +258,7 @@ impl GetFile<'_> {
         inflow.run(&|bytes| progress.advance(bytes)).await?;
         let digest = self.digest(stream).await?;
         inflow.confirm().await?;
+        stream.finish(Status::ok()).await?;
         Ok(digest)
     }
 

@@ -10,9 +10,8 @@
 
 use ringway::{Status, Stream};
 
-use crate::failure::{At, Failure, Fault, Halt};
+use crate::failure::{self, At, Failure, Fault, Halt};
 use crate::limits::SYNC_EVERY_BYTES;
-use crate::message::status;
 use crate::partial::Partial;
 use crate::signal::Signal;
 use crate::window::{Either, both, race};
@@ -81,21 +80,23 @@ impl Inflow<'_> {
 
     /// The sender ended before the announced size: why?
     async fn truncated(&self) -> Halt {
-        match self.stream.peer_status().await {
+        let status = self.stream.peer_status().await;
+        match status.at(&self.partial.target().shown) {
             Ok(status) if status == Status::ok() => {
                 Halt::broken("F-41", "the body is shorter than announced")
             }
             Ok(status) => ended_early(&status, self.partial),
-            Err(error) => Halt::Session(error),
+            Err(halt) => halt,
         }
     }
 
     /// After the whole body: nothing may follow, and the sender confirms its source.
     pub(crate) async fn confirm(&self) -> Result<(), Halt> {
-        if self.stream.receive().await?.is_some() {
+        let shown = &self.partial.target().shown;
+        if self.stream.receive().await.at(shown)?.is_some() {
             return Err(Halt::broken("F-41", "the body is longer than announced"));
         }
-        let status = self.stream.peer_status().await?;
+        let status = self.stream.peer_status().await.at(shown)?;
         match status == Status::ok() {
             true => Ok(()),
             false => Err(ended_early(&status, self.partial)),
@@ -105,11 +106,8 @@ impl Inflow<'_> {
 
 fn ended_early(ended: &Status, partial: &Partial) -> Halt {
     let shown = &partial.target().shown;
-    let fault = match ended.code {
-        status::SOURCE_CHANGED => Fault::SourceChanged,
-        _ => Fault::SourceFailed {
-            what: ended.text.clone(),
-        },
-    };
-    Failure::new(fault, shown).into()
+    match failure::ended_early(ended, shown) {
+        Some(failure) => Halt::Peer(failure),
+        None => Halt::broken("F-6", format_args!("the sender ended with {ended}")),
+    }
 }

@@ -17,12 +17,12 @@ use crate::{Overwrite, RemotePath};
 /// The version of the file protocol, one integer.
 pub(crate) const VERSION: u32 = 1;
 
-/// Status codes that end or stop a stream (F-6).
+/// Status codes that end or stop a stream (F-6), besides those of the engine.
 pub(crate) mod status {
-    /// The sender's source changed under it.
-    pub(crate) const SOURCE_CHANGED: u32 = 1;
     /// The reply record says why.
-    pub(crate) const REFUSED: u32 = 2;
+    pub(crate) const REFUSED: u32 = 1000;
+    /// The server is being stopped.
+    pub(crate) const DRAINING: u32 = 1001;
 }
 
 /// The first record of a stream.

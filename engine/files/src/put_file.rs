@@ -5,9 +5,9 @@ use ringway::{Error, Session, Status, Stream, StreamOptions};
 use crate::FilesError;
 use crate::digest::digest_of;
 use crate::error::Side;
-use crate::failure::{At, Halt};
+use crate::failure::{At, Fault, Halt};
 use crate::limits::{PROGRESS_STEP_BYTES, SMALL_FILE_BYTES_MAX, small_kib};
-use crate::message::{Digest, Put, Reply, Request, ask, receive_reply, status, unexpected};
+use crate::message::{Digest, Put, Reply, Request, ask, receive_reply, unexpected};
 use crate::overwrite::Overwrite;
 use crate::plan::PlannedFile;
 use crate::put::PutOptions;
@@ -200,31 +200,33 @@ impl PutFile<'_> {
         source: &Source,
         sent: Result<(), Error>,
     ) -> Result<(), Halt> {
-        or_reason(stream, source, sent).await?;
-        match source.check().await {
-            Ok(()) => Ok(stream.finish(Status::ok()).await?),
-            Err(halt) => {
-                let why = Status::new(status::SOURCE_CHANGED, "the source changed");
-                stream.finish(why).await?;
-                // The server says when it has removed what it had.
-                let _ = receive_reply(stream).await;
-                Err(halt)
-            }
-        }
+        let outcome = match or_reason(stream, source, sent).await {
+            Ok(()) => source.check().await,
+            Err(halt) => Err(halt),
+        };
+        let Err(Halt::Failed(failure)) = outcome else {
+            outcome?;
+            return Ok(stream.finish(Status::ok()).await?);
+        };
+        stream.reset(match failure.fault {
+            Fault::SourceChanged => Status::source_changed(&failure.to_string()),
+            _ => Status::source_failed(&failure.to_string()),
+        });
+        // The server answers when it has dealt with what it had.
+        let _ = receive_reply(stream).await;
+        Err(failure.into())
     }
 }
 
 /// When the server asked us to stop, its reply says why.
 async fn or_reason<T>(stream: &Stream, source: &Source, sent: Result<T, Error>) -> Result<T, Halt> {
-    let Err(Error::Stopped(status)) = sent else {
-        return source.at(sent);
-    };
-    match receive_reply(stream).await {
-        Err(halt) => Err(halt),
-        Ok(_) => Err(Halt::broken(
-            "F-5",
-            format_args!("stopped without a reason: {status}"),
-        )),
+    match sent {
+        // Stopped before or after the finish.
+        Err(Error::Stopped(_) | Error::AlreadyFinished) => match receive_reply(stream).await {
+            Err(halt) => Err(halt),
+            Ok(_) => Err(Halt::broken("F-5", "stopped without a reason")),
+        },
+        sent => source.at(sent),
     }
 }
 

@@ -44,9 +44,13 @@ impl Service {
         }
         let ended = match source.check().await {
             Ok(()) => Status::ok(),
-            Err(halt) => Status::new(status::SOURCE_CHANGED, format!("{halt:?}")),
+            Err(_) => Status::source_changed("the source changed"),
         };
-        Ok(stream.finish(ended).await?)
+        stream.finish(ended).await?;
+        // The client finishes when it has taken everything. Letting go of the stream before
+        // would end it under bytes that are still on their way to a file.
+        let _ = race(stream.receive(), self.shared.interrupted.wait()).await;
+        Ok(())
     }
 
     /// Sends the rest of a large file, moved by the kernel, and waits until it has arrived: what
@@ -60,7 +64,7 @@ impl Service {
         match race(stream.acked(end), self.shared.interrupted.wait()).await {
             Either::First(acked) => source.at(acked),
             Either::Second(()) => {
-                stream.reset(Status::new(status::REFUSED, "the server is being stopped"));
+                stream.reset(Status::new(status::DRAINING, "the server is being stopped"));
                 Err(Failure::new(Fault::Draining, "").into())
             }
         }

@@ -183,8 +183,15 @@ async fn refuse(stream: &Stream, halt: Halt) {
         }
     };
     tracing::debug!(%failure, "a request was refused");
-    stream.stop(Status::new(status::REFUSED, failure.to_string()));
-    if let Err(halt) = reply(stream, &Reply::Failed(failure)).await {
-        tracing::debug!(?halt, "a refusal could not be sent");
+    let text = failure.to_string();
+    let why = match failure.fault {
+        Fault::SourceChanged => Status::source_changed(&text),
+        Fault::Draining => Status::new(status::DRAINING, &text),
+        _ => Status::new(status::REFUSED, &text),
+    };
+    stream.stop(why.clone());
+    // After a body that cannot be completed no record can follow: the reset says why.
+    if reply(stream, &Reply::Failed(failure)).await.is_err() {
+        stream.reset(why);
     }
 }
