@@ -9,7 +9,6 @@ use ringway::{Engine, Errno};
 
 use crate::batch::Committer;
 use crate::boot::boot_id;
-use crate::clock::Stopwatch;
 use crate::destination::{self, Destination, Existing, Named, Placement};
 use crate::error::{Side, UsageError};
 use crate::failure::{At, Failure, Fault, Halt, is_errno};
@@ -117,7 +116,7 @@ impl GetRun {
         sources: Vec<OsString>,
         destination: PathBuf,
     ) -> Result<TransferReport, FilesError> {
-        let stopwatch = Stopwatch::start();
+        let began = self.run.engine.now().await?;
         let sources = self.look_at_sources(&sources).await?;
         let local = self.local(&sources, &destination).await?;
         let plan = self.plan(&sources, &local).await?;
@@ -142,7 +141,7 @@ impl GetRun {
         set_directories(&local.root, &plan)
             .await
             .map_err(of_local)?;
-        report.seconds = stopwatch.seconds();
+        report.seconds = (self.run.engine.now().await? - began).as_secs_f64();
         self.run.conclude(&plan, report)
     }
 

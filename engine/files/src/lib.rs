@@ -27,7 +27,6 @@
 mod batch;
 mod boot;
 mod client;
-mod clock;
 mod destination;
 mod digest;
 mod error;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use ringway::{Engine, FileKind, FileStat};
 
-use crate::clock::Stopwatch;
 use crate::destination::{self, Destination, Existing, Named, Placement};
 use crate::error::{Side, UsageError};
 use crate::failure::{At, Halt};
@@ -102,7 +101,7 @@ impl PutRun {
         sources: Vec<PathBuf>,
         destination: OsString,
     ) -> Result<TransferReport, FilesError> {
-        let stopwatch = Stopwatch::start();
+        let began = self.run.engine.now().await?;
         let plan = self.plan(&sources, &destination).await?;
         let mut report = TransferReport::default();
         self.run.announce(&plan, &mut report);
@@ -114,7 +113,7 @@ impl PutRun {
         };
         self.run.transfer(&plan, &mut report, &put_file).await?;
         self.set_directories(&plan).await?;
-        report.seconds = stopwatch.seconds();
+        report.seconds = (self.run.engine.now().await? - began).as_secs_f64();
         self.run.conclude(&plan, report)
     }
 

@@ -104,30 +104,16 @@ impl Root {
     pub(crate) async fn enter(&self, path: &RemotePath) -> Result<Directory, Halt> {
         let mut directory = self.directory.clone();
         for name in path.names() {
-            directory = match self.step(&directory, name, path).await {
-                Err(Halt::Failed(failure)) if failure.fault == Fault::NotFound => {
+            // Beneath an open directory no symbolic link is followed: ELOOP, F-11.
+            directory = match directory.open_directory(name).await.at(self.show(path)) {
+                Err(halt) if halt.fault() == Some(&Fault::NotFound) => {
                     self.check().await?;
-                    return Err(failure.into());
+                    return Err(halt);
                 }
-                other => other?,
+                opened => opened?,
             };
         }
         Ok(directory)
-    }
-
-    async fn step(
-        &self,
-        directory: &Directory,
-        name: &OsStr,
-        path: &RemotePath,
-    ) -> Result<Directory, Halt> {
-        let shown = self.show(path);
-        let fault = match directory.stat(name).await.at(&shown)?.kind {
-            FileKind::Directory => return directory.open_directory(name).await.at(&shown),
-            FileKind::Regular => Fault::NotDirectory,
-            FileKind::Symlink | FileKind::Special => Fault::NotRegular,
-        };
-        Err(Failure::new(fault, shown).into())
     }
 
     /// Finds the place of a file: its directory must exist, it need not.

@@ -151,6 +151,48 @@ impl ringway_files::Observer for Chain {
 }
 
 #[test]
+fn a_server_that_is_stopped_keeps_resume_points_and_the_next_one_goes_on() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    fs::create_dir(home.path().join("root")).expect("the root");
+    fs::create_dir(home.path().join("local")).expect("the local directory");
+    let world = World::at(home, |_| {});
+    write(&world.local("f"), &noise(12, SIZE));
+    let (sender, arrived) = std::sync::mpsc::channel();
+    let trigger = Trigger::after(SIZE / 8, move || sender.send(()).expect("awaited"));
+    let (client, engine) = (world.client.clone(), world.engine.clone());
+    let (sources, watch) = ([world.local("f")], Arc::clone(&trigger));
+    let put = std::thread::spawn(move || {
+        wait(
+            &engine,
+            client.put(&sources, "there", PutOptions::default(), watch),
+        )
+    });
+    arrived.recv().expect("it makes progress");
+    world.listener.close();
+    let drained = wait(
+        &world.server_engine,
+        world.server.drain(Duration::from_millis(1)),
+    );
+    assert_eq!(drained.interrupted, 1);
+    assert!(partial_of(&world.root("there")).exists());
+    let next = world.serve_again();
+    let report = put
+        .join()
+        .expect("no panic")
+        .expect("it goes on with the next server");
+    assert_eq!(report.sessions, 2);
+    assert!(
+        report.body_bytes_sent < SIZE + SIZE / 4,
+        "{}",
+        report.body_bytes_sent
+    );
+    assert!(trigger.reconnects.load(std::sync::atomic::Ordering::SeqCst) >= 1);
+    assert!(fs::read(world.root("there")).expect("there") == noise(12, SIZE));
+    assert!(leftovers(&world.root("")).is_empty());
+    next.close();
+}
+
+#[test]
 fn a_server_killed_between_two_runs_resumes_by_the_size_of_its_partial_file() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let (root, file) = (home.path().join("root"), home.path().join("f"));

@@ -101,6 +101,20 @@ impl World {
         self.home.path().join("local").join(path)
     }
 
+    /// Another server of the same root, at the same address, after the first was drained.
+    pub fn serve_again(&self) -> Listener {
+        let options = ServeOptions::new(self.root(""));
+        let server = Server::new(&self.server_engine, options);
+        let server = wait(&self.server_engine, server).expect("a server");
+        let address = address(&self.listener);
+        let listen = self
+            .server_engine
+            .listen(&address, ListenOptions::insecure());
+        let listener = wait(&self.server_engine, listen).expect("a listener");
+        serve(&server, &listener);
+        listener
+    }
+
     pub fn another_client(&self) -> Client {
         client(&self.engine, &address(&self.listener))
     }
