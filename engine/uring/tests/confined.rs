@@ -7,6 +7,8 @@ mod rig;
 
 use std::io::Read;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
@@ -15,6 +17,7 @@ use ringway_io::{
     BufferMut, BufferRef, Capability, Descriptor, Errno, Kernel, Op, ShutdownHow, Wait,
 };
 use ringway_uring::{UnavailableReason, Uring, UringConfig, probe};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 const ROLE: &str = "RINGWAY_TEST_CHILD";
 
@@ -231,29 +234,14 @@ fn a_user_without_privileges_gets_smaller_pipes_and_is_told() {
 
 /// Refuses io_uring_setup(2) with `errno`, as container runtimes do.
 fn refuse_io_uring(errno: i32) {
-    nix::sys::prctl::set_no_new_privs().expect("always allowed");
-    let statement = |code: u32, jt, jf, k| libc::sock_filter {
-        code: code as u16,
-        jt,
-        jf,
-        k,
-    };
-    let setup = libc::SYS_io_uring_setup as u32;
-    let refusal = libc::SECCOMP_RET_ERRNO | errno.cast_unsigned();
-    let mut filter = [
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, setup),
-        statement(libc::BPF_RET | libc::BPF_K, 0, 0, refusal),
-        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog {
-        len: filter.len() as u16,
-        filter: filter.as_mut_ptr(),
-    };
-    let mode = libc::SECCOMP_MODE_FILTER;
-    // SAFETY: `program` points to `filter`, both live across the call, which copies them.
-    let result = unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) };
-    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    let rules = [(libc::SYS_io_uring_setup, Vec::new())]
+        .into_iter()
+        .collect();
+    let refused = SeccompAction::Errno(errno.cast_unsigned());
+    let here = std::env::consts::ARCH.try_into().expect("known");
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refused, here);
+    let program: BpfProgram = filter.expect("valid").try_into().expect("compiles");
+    seccompiler::apply_filter(&program).expect("always allowed");
 }
 
 #[test]
@@ -284,10 +272,10 @@ fn a_filter_that_hides_the_call_is_named_too() {
 fn a_broken_connection_does_not_kill_a_program_that_never_heard_of_sigpipe() {
     let name = "a_broken_connection_does_not_kill_a_program_that_never_heard_of_sigpipe";
     in_child(name, || {
-        let default = nix::sys::signal::SigHandler::SigDfl;
-        // SAFETY: no handler is installed, so none can do what a handler must not.
-        let before = unsafe { nix::sys::signal::signal(nix::sys::signal::SIGPIPE, default) };
-        before.expect("allowed");
+        // A handler that takes note stands for the default that would have killed.
+        let raised = Arc::new(AtomicBool::new(false));
+        let sigpipe = signal_hook::consts::SIGPIPE;
+        signal_hook::flag::register(sigpipe, Arc::clone(&raised)).expect("allowed");
         let mut rig = Rig::new();
         let (socket, _peer) = rig.tcp();
         rig.kernel.shutdown(&socket, ShutdownHow::Send);
@@ -306,6 +294,7 @@ fn a_broken_connection_does_not_kill_a_program_that_never_heard_of_sigpipe() {
             assert_eq!(result, Err(Errno::EPIPE));
             rig.kernel.release_pipe(pipe, false);
         }
+        assert!(!raised.load(Ordering::SeqCst), "SIGPIPE was raised");
         rig.finish();
     });
 }
