@@ -746,6 +746,7 @@ impl Session {
 
     pub(crate) fn emit(&mut self, frame: &Frame, out: &mut Vec<u8>) {
         self.statistics.frames_sent += 1;
+        if std::env::var("RINGWAY_DEBUG").is_ok() { eprintln!("{:?} -> {frame:?}", self.side); }
         frame.emit(out);
     }
 

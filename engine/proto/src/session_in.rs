@@ -47,6 +47,7 @@ impl Session {
                 Ok((frame, size)) => {
                     consumed += size;
                     self.statistics.frames_received += 1;
+                    if std::env::var("RINGWAY_DEBUG").is_ok() { eprintln!("{} {:?} <- {frame:?}", now.as_ns(), self.side); }
                     if let Some(incoming) = self.on_frame(now, frame)? {
                         let next = Next::Body(incoming);
                         return Ok(Parsed { consumed, next });
@@ -161,7 +162,9 @@ impl Session {
         frame: u8,
         offset: u64,
     ) -> Result<bool, Violation> {
-        if self.streams.contains_key(&id) {
+        if let Some(state) = self.streams.get_mut(&id) {
+            // Whoever speaks of it knows it: an ack of what it says is not one for a stranger.
+            state.is_known = true;
             return Ok(true);
         }
         let (is_ours, index) = (id.opener() == self.side, id.index());
@@ -390,9 +393,10 @@ impl Session {
     }
 
     fn on_stop(&mut self, now: Time, id: StreamId, status: Status) {
-        let Some(state) = self.streams.get(&id) else {
+        let Some(state) = self.streams.get_mut(&id) else {
             return;
         };
+        state.is_known = true;
         if state.send.is_end_acked {
             return;
         }
