@@ -136,6 +136,18 @@ pub enum FrameError {
 }
 
 impl Frame {
+    /// An ack of this position.
+    pub(crate) fn ack(entry: &ResumeEntry) -> Self {
+        Self::Ack {
+            stream: entry.stream,
+            received: entry.received,
+            records: entry.records,
+            consumed: entry.consumed,
+            credit: entry.credit,
+            end_known: entry.end_known,
+        }
+    }
+
     /// Parses a frame from the front of `bytes`; also returns how many bytes it has, a body
     /// excluded.
     ///

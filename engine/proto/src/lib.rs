@@ -16,8 +16,10 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod arriving;
 mod close_reason;
 mod dial;
+mod event;
 mod feature;
 mod frame;
 mod handshake_error;
@@ -29,13 +31,20 @@ mod key;
 mod limit;
 mod name;
 mod proof;
+mod ready;
 mod receive_stream;
 mod refusal;
 mod resume;
 mod send_stream;
 mod session;
+mod session_app;
+mod session_credit;
+mod session_end;
+mod session_error;
 mod session_in;
 mod session_out;
+mod session_report;
+mod session_timer;
 mod status;
 mod stream;
 mod time;
@@ -45,6 +54,7 @@ mod wire;
 pub use accept::{Accept, AllowedNames, Authentication, Claim, Decision, KeyGrant, Need};
 pub use close_reason::CloseReason;
 pub use dial::Dial;
+pub use event::Event;
 pub use feature::Features;
 pub use frame::HEADER_BYTES;
 pub use handshake_error::HandshakeError;
@@ -55,10 +65,9 @@ pub use key::{Key, KeyError};
 pub use limit::{SessionConfig, VERSION_MAX, VERSION_MIN};
 pub use name::{EndpointName, KeyId, NameError};
 pub use refusal::{Refusal, RefusalCode};
-pub use session::{
-    BodyKind, Event, Offer, OpenError, SendError, Session, SessionError, SessionStatistics,
-    StreamOptions, StreamReport, Transmit,
-};
+pub use session::{BodyKind, Offer, Session, StreamOptions, Transmit};
+pub use session_error::{OpenError, SendError, SessionError};
+pub use session_report::{SessionStatistics, StreamReport};
 pub use status::Status;
 pub use stream::StreamProgress;
 pub use time::Time;
@@ -66,7 +75,13 @@ pub use violation::{Rule, Violation};
 
 #[doc(hidden)]
 pub mod testing {
-    //! The codec, for golden vectors and fuzzing.
+    //! The codec, for golden vectors and fuzzing; the ledger, for tests of credit.
     pub use crate::frame::{Frame, FrameError, ResumeEntry};
     pub use crate::limit::table as limit_table;
+
+    /// Session credit: sent, allowed, received, consumed, granted (docs/WIRE.md, W-4.2).
+    #[must_use]
+    pub fn session_ledger(session: &crate::Session) -> [u64; 5] {
+        session.credit.ledger()
+    }
 }

@@ -31,6 +31,12 @@ pub(crate) const ACK_STEP_BYTES: u64 = 1 << 20;
 pub(crate) const ACK_DELAY: Duration = Duration::from_millis(2);
 /// Events and small queues: a peer cannot make us keep more unread control than this.
 pub(crate) const PONGS_MAX: usize = 16;
+/// The first bytes of each stream need no session credit: a page, enough for a small call. All
+/// streams together then hold at most 16 MiB more than the session window.
+pub(crate) const STREAM_FREE_BYTES: u64 = 4 << 10;
+/// What keeping a payload costs at least: its bookkeeping, so that empty records and short
+/// payloads cannot grow without bound below the cap.
+pub(crate) const RETAINED_COST_MIN: u64 = 64;
 /// Stream offsets and lengths stay below this, so that sums cannot overflow.
 pub(crate) const OFFSET_MAX: u64 = 1 << 62;
 
@@ -93,6 +99,12 @@ pub fn table() -> Vec<(&'static str, u64, &'static str)> {
         ("ack delay", ms(ACK_DELAY), "ms"),
         ("pongs queued", PONGS_MAX as u64, "frames"),
         ("offset", OFFSET_MAX, "bytes"),
+        (
+            "stream bytes free of session credit",
+            STREAM_FREE_BYTES,
+            "bytes",
+        ),
+        ("retained per payload at least", RETAINED_COST_MIN, "bytes"),
         ("stream window", config.stream_window_bytes, "bytes"),
         ("session window", config.session_window_bytes, "bytes"),
         ("streams", config.streams_max, "streams"),

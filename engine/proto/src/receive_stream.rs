@@ -1,5 +1,7 @@
 //! The receiving direction of a stream: where it is, what it may still get, how it ends.
 
+use crate::frame::ResumeEntry;
+use crate::id::StreamId;
 use crate::status::Status;
 
 /// How the peer ended its direction.
@@ -53,6 +55,23 @@ impl ReceiveStream {
             ReceiveEnd::Open => false,
             ReceiveEnd::Finish { is_told, .. } => is_told,
             ReceiveEnd::Reset => true,
+        }
+    }
+
+    /// The application has taken all that came.
+    pub(crate) fn is_read(&self) -> bool {
+        self.consumed == self.received
+    }
+
+    /// What the sender is to know.
+    pub(crate) fn position(&self, stream: StreamId) -> ResumeEntry {
+        ResumeEntry {
+            stream,
+            received: self.received,
+            records: self.records,
+            consumed: self.consumed,
+            credit: self.credit,
+            end_known: self.has_ended(),
         }
     }
 

@@ -10,12 +10,14 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::close_reason::CloseReason;
+use crate::event::Event;
 use crate::frame::{Frame, ResumeEntry, kind};
 use crate::id::StreamId;
 use crate::limit::RESUME_ENTRIES_MAX;
-use crate::receive_stream::ReceiveEnd;
 use crate::send_stream::SendEnd;
-use crate::session::{Event, Session};
+use crate::session::Session;
+use crate::status::Status;
+use crate::stream::Owed;
 use crate::time::Time;
 use crate::violation::{Rule, Violation};
 
@@ -24,6 +26,9 @@ use crate::violation::{Rule, Violation};
 pub(crate) struct ResumeOut {
     /// Streams not stated yet.
     streams: VecDeque<StreamId>,
+    /// Streams of the peer that were seen when it began. All chunks say this: a stream that the
+    /// peer opens meanwhile is in none of them, and must not look as if it had ended.
+    seen: u64,
 }
 
 /// What the peer has stated so far.
@@ -52,12 +57,12 @@ impl Session {
                 self.owing.insert(id);
             }
         }
-        self.owes_session_credit = true;
+        self.credit.owe();
         self.owes_stream_credit = true;
         self.owes_drain = self.is_draining;
         if resumed {
-            let streams = ids.into();
-            self.resume_out = Some(ResumeOut { streams });
+            let (streams, seen) = (ids.into(), self.peer_opened);
+            self.resume_out = Some(ResumeOut { streams, seen });
             self.resume_in = Some(PeerResume::default());
         } else {
             self.start_all();
@@ -68,6 +73,7 @@ impl Session {
     fn start_all(&mut self) {
         let ids: Vec<StreamId> = self.streams.keys().copied().collect();
         for id in ids {
+            self.apply_failure(id);
             self.queue(id);
             self.owe_finish(id);
         }
@@ -86,24 +92,17 @@ impl Session {
                 continue;
             };
             // Also what the peer has never heard of: it ignores what it does not have.
-            entries.push(ResumeEntry {
-                stream: id,
-                received: state.receive.received,
-                records: state.receive.records,
-                consumed: state.receive.consumed,
-                credit: state.receive.credit,
-                end_known: state.receive.has_ended(),
-            });
+            entries.push(state.receive.position(id));
             state.receive.unacked = 0;
             state.owes.ack = false;
         }
-        let is_last = resume.streams.is_empty();
+        let (is_last, seen) = (resume.streams.is_empty(), resume.seen);
         if is_last {
             self.resume_out = None;
         }
         let frame = Frame::Resume {
             opened: self.opened,
-            seen: self.peer_opened,
+            seen,
             is_last,
             entries,
         };
@@ -125,43 +124,45 @@ impl Session {
         is_last: bool,
         entries: Vec<ResumeEntry>,
     ) -> Result<(), Violation> {
-        let unexpected = Violation::new(Rule::ResumeUnexpected, kind::RESUME, 1, 0);
         let Some(resume) = &mut self.resume_in else {
-            return Err(unexpected);
+            return Err(Violation::new(Rule::ResumeUnexpected, kind::RESUME, 1, 0));
         };
-        // Bounded by what lives here: an entry for an unknown stream is not kept.
+        // Bounded by what lives here: an entry for a stream that has ended is not kept.
         for entry in entries {
             if self.streams.contains_key(&entry.stream) {
                 resume.entries.insert(entry.stream, entry);
+            } else if entry.stream.opener() == self.side && entry.stream.index() >= self.opened {
+                return self.check_known(&entry, kind::RESUME);
             }
         }
         if !is_last {
             return Ok(());
         }
-        if opened < self.peer_opened {
-            let known = self.peer_opened;
-            return Err(Violation::new(
-                Rule::StreamUnknown,
-                kind::RESUME,
-                opened,
-                known,
-            ));
-        }
-        if seen > self.opened {
-            return Err(Violation::new(
-                Rule::StreamUnknown,
-                kind::RESUME,
-                seen,
-                self.opened,
-            ));
-        }
+        self.check_resume(opened, seen)?;
         let resume = self.resume_in.take().unwrap_or_default();
         let ids: Vec<StreamId> = self.streams.keys().copied().collect();
         for id in ids {
-            self.resume_stream(now, id, seen, resume.entries.get(&id))?;
+            if self.closed.is_none() {
+                self.resume_stream(now, id, seen, resume.entries.get(&id))?;
+            }
         }
         if self.closed.is_none() {
             self.start_all();
+        }
+        Ok(())
+    }
+
+    /// Whether the peer knows no fewer of its own streams than we do, and no more of ours.
+    fn check_resume(&self, opened: u64, seen: u64) -> Result<(), Violation> {
+        let fail = |rule, got, expected| Err(Violation::new(rule, kind::RESUME, got, expected));
+        if opened < self.peer_opened {
+            return fail(Rule::StreamUnknown, opened, self.peer_opened);
+        }
+        if opened > self.peer_open_credit {
+            return fail(Rule::StreamCredit, opened, self.peer_open_credit);
+        }
+        if seen > self.opened {
+            return fail(Rule::StreamUnknown, seen, self.opened);
         }
         Ok(())
     }
@@ -173,59 +174,59 @@ impl Session {
         seen: u64,
         entry: Option<&ResumeEntry>,
     ) -> Result<(), Violation> {
-        let is_ours = id.opener() == self.side;
+        let Some(state) = self.streams.get(&id) else {
+            return Ok(());
+        };
         match entry {
-            Some(entry) => {
-                if let Some(state) = self.streams.get_mut(&id) {
-                    state.is_known = true;
-                }
-                self.on_position(now, entry, kind::RESUME)
-            }
-            None if is_ours && id.index() >= seen => {
-                // Never heard of there: from the start.
-                let (acked, _) = self.streams.get(&id).map_or((0, 0), |s| s.send.position());
-                if acked > 0 {
-                    let (wanted, kept) = (0, acked);
-                    self.end_with(CloseReason::ReplayLost { wanted, kept });
+            Some(entry) => self.on_position(now, entry, kind::RESUME),
+            None if id.opener() == self.side && id.index() >= seen => {
+                // Never heard of there: from the start, if it is still there.
+                let (acked, records) = state.send.position();
+                if state.is_known || acked > 0 || records > 0 {
+                    self.replay_lost(0, acked);
                 }
                 Ok(())
             }
-            None => {
-                self.ended_at_peer(now, id);
-                Ok(())
-            }
+            None => self.ended_at_peer(now, id),
         }
     }
 
-    /// The peer has ended the stream: everything of ours arrived, and nothing more comes.
-    fn ended_at_peer(&mut self, now: Time, id: StreamId) {
+    /// The peer is at `wanted`; what lies before `kept` is gone.
+    pub(crate) fn replay_lost(&mut self, wanted: u64, kept: u64) {
+        let reason = CloseReason::ReplayLost { wanted, kept };
+        if self.is_attached && self.closed.is_none() {
+            self.owes_close = Some(Status::new(Status::PROTOCOL, &reason.to_string()));
+        }
+        self.end_with(reason);
+    }
+
+    /// The peer has ended the stream: everything of ours arrived, and nothing more comes. Only
+    /// what the application has not taken yet keeps it alive here.
+    fn ended_at_peer(&mut self, now: Time, id: StreamId) -> Result<(), Violation> {
         let Some(state) = self.streams.get_mut(&id) else {
-            return;
+            return Ok(());
         };
-        let (accepted, records) = (state.send.accepted, state.send.records);
-        let was_acked = state.send.acked;
-        let released = state.send.ack(accepted, records);
-        state.send.is_end_acked = true;
-        let has_receive_ended = state.receive.has_ended();
-        if !has_receive_ended {
-            state.receive.end = ReceiveEnd::Reset;
+        let send = &mut state.send;
+        if !send.is_end_sent || !state.receive.has_ended() {
+            // It ends a stream only when both sides know both ends.
+            let violation = Violation::new(Rule::ResumeBehindAck, kind::RESUME, 0, 1);
+            return Err(violation.on(id, send.acked));
         }
-        state.owes = crate::stream::Owed::default();
-        self.release(released);
-        if accepted > was_acked {
-            let offset = accepted;
-            self.events.push_back(Event::Acked { stream: id, offset });
+        state.owes = Owed::default();
+        let is_news = !std::mem::replace(&mut send.is_end_acked, true);
+        let (was_acked, accepted, records) = (send.acked, send.accepted, send.records);
+        let stream = id;
+        if is_news && matches!(send.end, SendEnd::Finish(_)) {
+            self.acknowledge(id, accepted, records);
+            if accepted > was_acked {
+                let offset = accepted;
+                self.events.push_back(Event::Acked { stream, offset });
+            }
         }
-        self.events.push_back(Event::FinishAcked { stream: id });
-        if !has_receive_ended {
-            // It cannot be: the peer ends a stream only once we know the end of its direction.
-            let (status, final_offset) = (crate::status::Status::dropped(), 0);
-            self.events.push_back(Event::Reset {
-                stream: id,
-                status,
-                final_offset,
-            });
+        if is_news {
+            self.events.push_back(Event::FinishAcked { stream });
         }
-        self.forget(now, id);
+        self.forget_if_over(now, id);
+        Ok(())
     }
 }

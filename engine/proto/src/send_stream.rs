@@ -12,9 +12,13 @@
 
 use std::collections::VecDeque;
 
-use crate::id::BodyId;
+use crate::frame::Frame;
+use crate::id::{BodyId, StreamId};
+use crate::limit::{RETAINED_COST_MIN, STREAM_FREE_BYTES};
+use crate::ready::Lane;
 use crate::session::BodyKind;
 use crate::status::Status;
+use crate::stream::Owed;
 
 /// A payload that is not wholly acked.
 #[derive(Clone, Debug)]
@@ -23,7 +27,8 @@ pub(crate) struct Extent {
     /// Stream offset of its first byte.
     pub(crate) start: u64,
     pub(crate) length: u64,
-    pub(crate) kind: BodyKind,
+    /// Counted against the retention cap.
+    pub(crate) cost: u64,
     pub(crate) end_of_record: bool,
     /// Complete records before it.
     pub(crate) record: u64,
@@ -73,8 +78,18 @@ pub(crate) struct SendStream {
     pub(crate) consumed: u64,
     pub(crate) credit: u64,
     pub(crate) sent_max: u64,
+    pub(crate) records_sent_max: u64,
+    /// Sent on the present connection and not acked, bytes.
+    pub(crate) in_flight: u64,
     pub(crate) end: SendEnd,
+    /// Why the peer does not want more.
+    pub(crate) stopped: Option<Status>,
+    /// A payload that cannot be read, while the peer's position is not known.
+    pub(crate) failed: Option<(BodyId, Status)>,
+    /// On the present connection.
     pub(crate) is_finish_sent: bool,
+    /// A finish or a reset was given to any connection.
+    pub(crate) is_end_sent: bool,
     pub(crate) is_end_acked: bool,
     extents: VecDeque<Extent>,
     /// Index of the extent to be sent next, and how much of it was.
@@ -92,8 +107,13 @@ impl SendStream {
             consumed: 0,
             credit,
             sent_max: 0,
+            records_sent_max: 0,
+            in_flight: 0,
             end: SendEnd::Open,
+            stopped: None,
+            failed: None,
             is_finish_sent: false,
+            is_end_sent: false,
             is_end_acked: false,
             extents: VecDeque::new(),
             cursor: 0,
@@ -113,7 +133,7 @@ impl SendStream {
             body,
             start: self.accepted,
             length,
-            kind,
+            cost: cost_of(kind, length),
             end_of_record,
             record: self.records,
         });
@@ -124,7 +144,7 @@ impl SendStream {
 
     /// What comes next, within the stream's credit; `None` when nothing may be sent.
     pub(crate) fn next(&self) -> Option<Cut> {
-        if matches!(self.end, SendEnd::Reset(..)) {
+        if matches!(self.end, SendEnd::Reset(..)) || self.failed.is_some() {
             return None;
         }
         let extent = self.extents.get(self.cursor)?;
@@ -144,6 +164,18 @@ impl SendStream {
         })
     }
 
+    /// How many bytes from `offset` on need no session credit.
+    pub(crate) fn free_bytes(&self, offset: u64) -> u64 {
+        self.sent_max.max(STREAM_FREE_BYTES).saturating_sub(offset)
+    }
+
+    /// What the next piece needs; `None` when there is none.
+    pub(crate) fn lane(&self) -> Option<Lane> {
+        let cut = self.next()?;
+        let is_free = cut.length == 0 || self.free_bytes(cut.offset) > 0;
+        Some(if is_free { Lane::Free } else { Lane::Charged })
+    }
+
     /// `length` bytes at the cursor were sent. Returns how many of them are new, and how many are
     /// sent again.
     pub(crate) fn advance(&mut self, length: u64) -> (u64, u64) {
@@ -153,11 +185,13 @@ impl SendStream {
         let end = extent.start + self.cursor_bytes + length;
         self.cursor_bytes += length;
         if self.cursor_bytes >= extent.length {
+            self.records_sent_max = self.records_sent_max.max(extent.records_behind());
             self.cursor += 1;
             self.cursor_bytes = 0;
         }
         let new = end.saturating_sub(self.sent_max).min(length);
         self.sent_max = self.sent_max.max(end);
+        self.in_flight += length;
         (new, length - new)
     }
 
@@ -168,18 +202,24 @@ impl SendStream {
 
     /// The finish may be sent, alone or with the last body.
     pub(crate) fn is_finish_due(&self) -> bool {
-        matches!(self.end, SendEnd::Finish(_)) && !self.is_finish_sent && self.is_all_sent()
+        matches!(self.end, SendEnd::Finish(_))
+            && !self.is_finish_sent
+            && !self.is_end_acked
+            && self.failed.is_none()
+            && self.is_all_sent()
     }
 
     pub(crate) fn position(&self) -> (u64, u64) {
         (self.acked, self.acked_records)
     }
 
-    /// The peer has everything before (offset, records). Gives back what is released.
-    pub(crate) fn ack(&mut self, offset: u64, records: u64) -> Vec<Extent> {
+    /// The peer has everything before (offset, records). What is not needed any more goes to
+    /// `released`; returns how many bytes are not in flight any more.
+    pub(crate) fn ack(&mut self, offset: u64, records: u64, released: &mut Vec<Extent>) -> u64 {
+        let landed = offset.saturating_sub(self.acked).min(self.in_flight);
+        self.in_flight -= landed;
         self.acked = self.acked.max(offset);
         self.acked_records = self.acked_records.max(records);
-        let mut released = Vec::new();
         while let Some(first) = self.extents.front() {
             let is_acked = first.end() <= self.acked
                 && (!first.end_of_record || first.records_behind() <= self.acked_records);
@@ -194,10 +234,11 @@ impl SendStream {
             }
         }
         self.skip_acked();
-        released
+        landed
     }
 
-    /// After an ack that reaches beyond the cursor (a replay that overlaps): go on behind it.
+    /// After an ack that reaches beyond the cursor (the peer's position on a resume): go on
+    /// behind it.
     fn skip_acked(&mut self) {
         if self.cursor == 0
             && let Some(first) = self.extents.front()
@@ -211,55 +252,71 @@ impl SendStream {
     pub(crate) fn rewind(&mut self) {
         self.cursor = 0;
         self.cursor_bytes = 0;
+        self.in_flight = 0;
         self.is_finish_sent = false;
         self.skip_acked();
     }
 
-    /// Aborts; gives back everything retained.
-    pub(crate) fn reset(&mut self, status: Status) -> VecDeque<Extent> {
+    /// Aborts; gives back everything retained, and how many bytes were in flight.
+    pub(crate) fn reset(&mut self, status: Status) -> (VecDeque<Extent>, u64) {
         self.end = SendEnd::Reset(status, self.sent_max);
-        self.cursor = 0;
-        self.cursor_bytes = 0;
-        std::mem::take(&mut self.extents)
+        self.failed = None;
+        let in_flight = std::mem::take(&mut self.in_flight);
+        (self.take_all(), in_flight)
     }
 
-    /// The payload `body` can deliver no more: the direction finishes where it was sent to.
-    /// Gives back what is dropped, and by how much `sent_max` shrank.
-    pub(crate) fn truncate(&mut self, body: BodyId, status: Status) -> (Vec<Extent>, u64) {
-        let Some(index) = self.extents.iter().position(|extent| extent.body == body) else {
-            return (Vec::new(), 0);
+    /// The payload `body` can deliver no more: the direction finishes in front of it, or where
+    /// the present connection has carried the stream to, whichever is further. To be called only
+    /// while the cursor is not behind the peer's position. Gives back what is dropped.
+    pub(crate) fn truncate(&mut self, body: BodyId, status: Status) -> VecDeque<Extent> {
+        let of_body = self.extents.iter().position(|extent| extent.body == body);
+        let index = of_body.unwrap_or(0).max(self.cursor);
+        let sent = match index == self.cursor {
+            true => self.cursor_bytes,
+            false => 0,
         };
-        let extent = &mut self.extents[index];
-        // What the peer may have of it: what this connection carried, and what it had acked.
-        let sent = match index.cmp(&self.cursor) {
-            std::cmp::Ordering::Less => extent.length,
-            std::cmp::Ordering::Equal => self.cursor_bytes,
-            std::cmp::Ordering::Greater => 0,
-        };
-        if sent < extent.length {
-            extent.length = sent;
-            extent.end_of_record = false;
+        let mut keep = index;
+        if let Some(extent) = self.extents.get_mut(index) {
+            (self.accepted, self.records) = (extent.start + sent, extent.record);
+            if sent > 0 {
+                extent.length = sent;
+                extent.end_of_record = false;
+                keep += 1;
+            }
         }
-        let (end, records) = (extent.end(), extent.records_behind());
-        let is_whole_gone = extent.length == 0;
-        let keep = index + usize::from(!is_whole_gone);
-        let dropped: Vec<Extent> = self.extents.drain(keep..).collect();
-        self.accepted = end;
-        self.records = records;
-        if self.cursor >= index {
+        let dropped = self.extents.split_off(keep.min(self.extents.len()));
+        if index == self.cursor {
             self.cursor = self.extents.len();
             self.cursor_bytes = 0;
         }
-        let shrunk = self.sent_max.saturating_sub(end);
-        self.sent_max = self.sent_max.min(end);
+        self.sent_max = self.sent_max.min(self.accepted);
+        self.records_sent_max = self.records_sent_max.min(self.records);
         self.end = SendEnd::Finish(status);
-        self.is_finish_sent = false;
-        (dropped, shrunk)
+        self.failed = None;
+        dropped
     }
 
-    /// An end was decided.
-    pub(crate) fn has_end(&self) -> bool {
-        !matches!(self.end, SendEnd::Open)
+    /// The frame that says how the direction ends, if it is owed.
+    pub(crate) fn emit_end(&mut self, stream: StreamId, opens: bool, owes: Owed) -> Option<Frame> {
+        let frame = match &self.end {
+            SendEnd::Finish(status) if owes.finish && self.is_finish_due() => Frame::Finish {
+                stream,
+                offset: self.accepted,
+                record: self.records,
+                opens,
+                status: status.clone(),
+            },
+            SendEnd::Reset(status, offset) if owes.reset => Frame::Reset {
+                stream,
+                offset: *offset,
+                opens,
+                status: status.clone(),
+            },
+            _ => return None,
+        };
+        self.is_finish_sent = matches!(frame, Frame::Finish { .. });
+        self.is_end_sent = true;
+        Some(frame)
     }
 
     /// The end is known to the peer, and with it everything before.
@@ -271,6 +328,14 @@ impl SendStream {
         self.cursor = 0;
         self.cursor_bytes = 0;
         std::mem::take(&mut self.extents)
+    }
+}
+
+/// What keeping a payload costs.
+pub(crate) fn cost_of(kind: BodyKind, length: u64) -> u64 {
+    match kind {
+        BodyKind::Memory => length.max(RETAINED_COST_MIN),
+        BodyKind::Range => RETAINED_COST_MIN,
     }
 }
 
@@ -296,6 +361,12 @@ mod tests {
         sent
     }
 
+    fn ack(stream: &mut SendStream, offset: u64, records: u64) -> usize {
+        let mut released = Vec::new();
+        stream.ack(offset, records, &mut released);
+        released.len()
+    }
+
     // S2, S26
     #[test]
     fn a_replay_begins_exactly_at_the_acked_offset_and_record() {
@@ -303,14 +374,14 @@ mod tests {
         let all = vec![(0, 0, 100), (100, 0, 0), (100, 1, 0), (100, 2, 50)];
         assert_eq!(send_all(&mut stream), all);
         // One of the two empty records has arrived.
-        assert_eq!(stream.ack(100, 1).len(), 2);
+        assert_eq!(ack(&mut stream, 100, 1), 2);
         stream.rewind();
         assert_eq!(send_all(&mut stream), all[2..]);
-        assert_eq!(stream.ack(130, 2).len(), 1);
+        assert_eq!(ack(&mut stream, 130, 2), 1);
         stream.rewind();
         assert_eq!(send_all(&mut stream), vec![(130, 2, 20)]);
         assert_eq!(stream.advance(0), (0, 0));
-        assert_eq!(stream.ack(150, 3).len(), 1);
+        assert_eq!(ack(&mut stream, 150, 3), 1);
     }
 
     #[test]
@@ -331,21 +402,44 @@ mod tests {
         let mut stream = stream();
         stream.advance(30);
         let status = Status::new(4, "gone");
-        let (dropped, shrunk) = stream.truncate(BodyId(1), status);
-        assert_eq!((dropped.len(), shrunk), (3, 0));
+        let dropped = stream.truncate(BodyId(1), status);
+        assert_eq!((dropped.len(), stream.sent_max), (3, 30));
         assert_eq!((stream.accepted, stream.records), (30, 0));
         assert!(stream.is_finish_due());
-        assert_eq!(stream.ack(30, 0).len(), 1);
+        assert_eq!(ack(&mut stream, 30, 0), 1);
     }
 
     #[test]
     fn truncating_during_a_replay_forgets_what_an_older_connection_carried() {
         let mut stream = stream();
         stream.advance(90);
-        stream.ack(20, 0);
+        ack(&mut stream, 20, 0);
         stream.rewind();
         stream.advance(10);
-        let (_, shrunk) = stream.truncate(BodyId(1), Status::new(5, "changed"));
-        assert_eq!((stream.accepted, stream.sent_max, shrunk), (30, 30, 60));
+        stream.truncate(BodyId(1), Status::new(5, "changed"));
+        assert_eq!((stream.accepted, stream.sent_max), (30, 30));
+    }
+
+    /// A whole payload on its way cannot be taken back, nor what follows it on its way.
+    #[test]
+    fn a_source_that_fails_after_it_was_sent_ends_the_stream_at_the_cursor() {
+        let mut stream = stream();
+        stream.advance(100);
+        stream.advance(0);
+        let dropped = stream.truncate(BodyId(1), Status::new(4, "late"));
+        assert_eq!(dropped.len(), 2);
+        assert_eq!((stream.accepted, stream.records), (100, 1));
+        assert!(stream.is_finish_due());
+        assert_eq!(ack(&mut stream, 100, 1), 2);
+    }
+
+    /// Its record was never sent, so it must not be counted in the finish.
+    #[test]
+    fn a_source_that_fails_before_its_turn_takes_its_record_with_it() {
+        let mut stream = stream();
+        let dropped = stream.truncate(BodyId(2), Status::new(4, "early"));
+        assert_eq!(dropped.len(), 3);
+        assert_eq!((stream.accepted, stream.records), (100, 0));
+        assert!(!stream.is_finish_due(), "100 bytes come first");
     }
 }

@@ -2,25 +2,29 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::arriving::Arriving;
 use crate::close_reason::CloseReason;
+use crate::event::Event;
 use crate::frame::Frame;
 use crate::hello::{Established, SessionLimits};
 use crate::id::{BodyId, Epoch, SessionId, Side, StreamId};
-use crate::limit::{ACK_DELAY, OFFSET_MAX, SessionConfig};
+use crate::limit::{OFFSET_MAX, SessionConfig};
+use crate::ready::Ready;
 use crate::resume::{PeerResume, ResumeOut};
-use crate::send_stream::{Extent, SendEnd};
-use crate::session_in::Arriving;
+use crate::send_stream::Extent;
+use crate::session_credit::SessionCredit;
+use crate::session_error::SessionError;
+use crate::session_report::SessionStatistics;
 use crate::status::Status;
 use crate::stream::{Stream, StreamProgress};
 use crate::time::Time;
-use crate::violation::Violation;
 
 /// Whether a payload lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyKind {
     /// It does, and counts against the retention cap until acked.
     Memory,
-    /// It is a file range: keeping it costs nothing, however long.
+    /// It is a file range: keeping it costs next to nothing, however long.
     Range,
 }
 
@@ -49,171 +53,6 @@ pub enum Transmit {
     Control,
     /// A body may be sent.
     Body(Offer),
-}
-
-/// Something the application should know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The peer opened a stream.
-    Opened(StreamId),
-    /// The peer finished its direction; every byte before has been reported.
-    Finished {
-        /// Which stream.
-        stream: StreamId,
-        /// How.
-        status: Status,
-        /// Its length, bytes.
-        offset: u64,
-    },
-    /// The peer aborted its direction.
-    Reset {
-        /// Which stream.
-        stream: StreamId,
-        /// Why.
-        status: Status,
-        /// What it had sent at most, bytes.
-        final_offset: u64,
-    },
-    /// The peer does not want more; our direction has been reset.
-    StopRequested {
-        /// Which stream.
-        stream: StreamId,
-        /// Why.
-        status: Status,
-    },
-    /// The peer's engine has copied everything before `offset`.
-    Acked {
-        /// Which stream.
-        stream: StreamId,
-        /// Bytes.
-        offset: u64,
-    },
-    /// The peer's application has taken everything before `offset`.
-    Consumed {
-        /// Which stream.
-        stream: StreamId,
-        /// Bytes.
-        offset: u64,
-    },
-    /// The peer knows that our direction has ended.
-    FinishAcked {
-        /// Which stream.
-        stream: StreamId,
-    },
-    /// A payload is not needed any more.
-    Released(BodyId),
-    /// There is room below the retention cap again.
-    SendUnblocked,
-    /// There is credit for streams again.
-    OpenUnblocked,
-    /// Both directions have ended; the id is forgotten.
-    StreamEnded(StreamId),
-    /// Nothing was heard for two heartbeat intervals: drop the connection and detach.
-    PeerSilent,
-    /// The peer wants no new streams.
-    PeerDraining,
-    /// The drain is over; a close follows.
-    Drained,
-    /// The session is over.
-    Closed(CloseReason),
-}
-
-/// Why a stream cannot be opened.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
-    /// No credit for streams now: wait for [`Event::OpenUnblocked`].
-    #[error("no credit for another stream now")]
-    Blocked,
-    /// The session is over or drains.
-    #[error("{0}")]
-    Closed(CloseReason),
-}
-
-/// Why something cannot be sent.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SendError {
-    /// At the retention cap: nothing was taken; wait for [`Event::SendUnblocked`].
-    #[error("{retained} bytes are unacked, {allowed} may be")]
-    Blocked {
-        /// Kept now.
-        retained: u64,
-        /// Cap.
-        allowed: u64,
-    },
-    /// The stream does not exist (any more).
-    #[error("the stream has ended")]
-    UnknownStream,
-    /// Our direction has ended.
-    #[error("this direction is already finished")]
-    Finished,
-    /// The peer does not want more.
-    #[error("the peer does not want more: {0}")]
-    Stopped(Status),
-    /// A stream has at most 2^62 bytes.
-    #[error("the stream would be longer than {max} bytes")]
-    TooLong {
-        /// The bound.
-        max: u64,
-    },
-    /// The session is over.
-    #[error("{0}")]
-    Closed(CloseReason),
-}
-
-/// Why a connection cannot be attached.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SessionError {
-    /// It belongs to another session.
-    #[error("the connection is of session {got}, this is {expected}")]
-    OtherSession {
-        /// Of the connection.
-        got: SessionId,
-        /// This one.
-        expected: SessionId,
-    },
-    /// A newer one was attached before.
-    #[error("epoch {got} is not newer than {current}")]
-    StaleEpoch {
-        /// Of the connection.
-        got: u64,
-        /// Ours.
-        current: u64,
-    },
-    /// The session is over.
-    #[error("{0}")]
-    Closed(CloseReason),
-}
-
-/// Counters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SessionStatistics {
-    /// Body bytes sent for the first time.
-    pub new_bytes: u64,
-    /// Body bytes sent again.
-    pub replayed_bytes: u64,
-    /// Body bytes received and not needed.
-    pub duplicate_bytes: u64,
-    /// Frames sent.
-    pub frames_sent: u64,
-    /// Frames received.
-    pub frames_received: u64,
-    /// Attaches.
-    pub attaches: u64,
-    /// Memory kept for unacked bodies, bytes.
-    pub retained_bytes: u64,
-    /// Body bytes in flight unacked.
-    pub unacked_bytes: u64,
-}
-
-/// What is left of a stream when its session ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamReport {
-    /// Which stream.
-    pub stream: StreamId,
-    /// How far it had got.
-    pub progress: StreamProgress,
-    /// Payloads that are not wholly acked, with the stream offset of their first byte.
-    pub retained: Vec<(BodyId, u64, u64)>,
 }
 
 /// One end of a session: streams, acks, credit, retention and resume, over one connection at a
@@ -254,10 +93,9 @@ pub struct Session {
     pub(crate) peer_opened: u64,
     pub(crate) peer_open_credit: u64,
     pub(crate) peer_streams_ended: u64,
-    is_open_blocked: bool,
+    pub(crate) is_open_blocked: bool,
     // Sending.
-    /// Streams with body bytes to send, in turn.
-    pub(crate) ready: VecDeque<StreamId>,
+    pub(crate) ready: Ready,
     /// Streams that owe control frames.
     pub(crate) owing: BTreeSet<StreamId>,
     /// Streams that owe an ack which may wait.
@@ -265,19 +103,14 @@ pub struct Session {
     pub(crate) ack_deadline: Option<Time>,
     pub(crate) offer: Option<Offer>,
     pub(crate) offer_serial: u64,
-    /// Sum of the furthest offsets sent on all streams, and what the peer allows.
-    pub(crate) sent_total: u64,
-    pub(crate) session_credit: u64,
+    pub(crate) credit: SessionCredit,
     pub(crate) peer_limits: Option<SessionLimits>,
-    is_send_blocked: bool,
+    pub(crate) is_send_blocked: bool,
+    /// Kept so that an ack needs no allocation.
+    pub(crate) released: Vec<Extent>,
     // Receiving.
     pub(crate) arriving: Option<Arriving>,
-    /// Sum of the furthest offsets received on all streams, taken by the application, granted.
-    pub(crate) received_total: u64,
-    pub(crate) consumed_total: u64,
-    pub(crate) granted_total: u64,
     // Control of the session.
-    pub(crate) owes_session_credit: bool,
     pub(crate) owes_stream_credit: bool,
     pub(crate) owes_drain: bool,
     pub(crate) owes_close: Option<Status>,
@@ -291,15 +124,19 @@ pub struct Session {
     pub(crate) closed: Option<CloseReason>,
     pub(crate) last_heard: Time,
     pub(crate) last_sent: Time,
-    is_silence_told: bool,
-    resume_deadline: Option<Time>,
-    drain_deadline: Option<Time>,
+    pub(crate) is_silence_told: bool,
+    pub(crate) resume_deadline: Option<Time>,
+    pub(crate) drain_deadline: Option<Time>,
 }
 
 impl Session {
     /// A new session, not attached yet: the resume window runs.
     #[must_use]
-    pub fn new(side: Side, id: SessionId, config: SessionConfig, now: Time) -> Self {
+    pub fn new(side: Side, id: SessionId, mut config: SessionConfig, now: Time) -> Self {
+        // Sums of them stay below 2^64, and each fits the wire.
+        config.stream_window_bytes = config.stream_window_bytes.min(OFFSET_MAX);
+        config.session_window_bytes = config.session_window_bytes.min(OFFSET_MAX);
+        config.streams_max = config.streams_max.min(OFFSET_MAX);
         let resume_deadline = Some(now + config.resume_window);
         Self {
             side,
@@ -315,21 +152,17 @@ impl Session {
             peer_open_credit: config.streams_max,
             peer_streams_ended: 0,
             is_open_blocked: false,
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             owing: BTreeSet::new(),
             ack_later: BTreeSet::new(),
             ack_deadline: None,
             offer: None,
             offer_serial: 0,
-            sent_total: 0,
-            session_credit: 0,
+            credit: SessionCredit::new(config.session_window_bytes),
             peer_limits: None,
             is_send_blocked: false,
+            released: Vec::new(),
             arriving: None,
-            received_total: 0,
-            consumed_total: 0,
-            granted_total: config.session_window_bytes,
-            owes_session_credit: false,
             owes_stream_credit: false,
             owes_drain: false,
             owes_close: None,
@@ -369,6 +202,13 @@ impl Session {
             let (got, current) = (established.epoch.0, self.epoch.0);
             return Err(SessionError::StaleEpoch { got, current });
         }
+        if !established.resumed && self.statistics.attaches > 0 {
+            // Whoever took it knows nothing of what was sent before: never a silent start at zero.
+            let text = format!("session {} began anew there", self.id);
+            let reason = CloseReason::UnknownSession(text);
+            self.end_with(reason.clone());
+            return Err(SessionError::Closed(reason));
+        }
         self.detach(now);
         self.epoch = established.epoch;
         self.is_attached = true;
@@ -386,7 +226,7 @@ impl Session {
     fn learn_limits(&mut self, limits: SessionLimits) {
         if self.peer_limits.is_none() {
             self.open_credit = self.open_credit.max(limits.streams_max);
-            self.session_credit = self.session_credit.max(limits.session_window_bytes);
+            self.credit.allow(limits.session_window_bytes);
             for stream in self.streams.values_mut() {
                 stream.send.credit = stream.send.credit.max(limits.stream_window_bytes);
             }
@@ -427,230 +267,7 @@ impl Session {
         self.closed.is_some()
     }
 
-    // --- application ---------------------------------------------------------------------------
-
-    /// Opens a stream: at once, the peer learns of it with the first bytes.
-    ///
-    /// # Errors
-    /// [`OpenError`].
-    pub fn open(&mut self, _now: Time, _options: StreamOptions) -> Result<StreamId, OpenError> {
-        if let Some(reason) = &self.closed {
-            return Err(OpenError::Closed(reason.clone()));
-        }
-        if self.is_draining || self.is_peer_draining {
-            let status = Status::new(Status::SHUTTING_DOWN, "the session drains");
-            return Err(OpenError::Closed(CloseReason::Local(status)));
-        }
-        if self.opened >= self.open_credit {
-            self.is_open_blocked = true;
-            return Err(OpenError::Blocked);
-        }
-        let id = StreamId::new(self.side, self.opened);
-        self.opened += 1;
-        self.streams.insert(id, self.new_stream());
-        Ok(id)
-    }
-
-    pub(crate) fn new_stream(&self) -> Stream {
-        let send_credit = self
-            .peer_limits
-            .map_or(0, |limits| limits.stream_window_bytes);
-        Stream::new(send_credit, self.config.stream_window_bytes)
-    }
-
-    /// Sends a payload: accepted, that is retained, or refused whole. Returns the offset behind it.
-    ///
-    /// # Errors
-    /// [`SendError`].
-    pub fn send(
-        &mut self,
-        _now: Time,
-        stream: StreamId,
-        body: BodyId,
-        length: u64,
-        kind: BodyKind,
-        end_of_record: bool,
-    ) -> Result<u64, SendError> {
-        let (retained, allowed) = (
-            self.statistics.retained_bytes,
-            self.config.retained_bytes_max,
-        );
-        let state = self.sendable(stream)?;
-        if length > OFFSET_MAX - state.send.accepted {
-            return Err(SendError::TooLong { max: OFFSET_MAX });
-        }
-        let cost = cost_of(kind, length);
-        // A single body above the cap passes alone: it is in memory anyway.
-        if cost > 0 && retained > 0 && retained + cost > allowed {
-            self.is_send_blocked = true;
-            return Err(SendError::Blocked { retained, allowed });
-        }
-        if length == 0 && !end_of_record {
-            return Ok(state.send.accepted);
-        }
-        let end = state.send.push(body, length, kind, end_of_record);
-        self.statistics.retained_bytes += cost;
-        self.queue(stream);
-        Ok(end)
-    }
-
-    fn sendable(&mut self, stream: StreamId) -> Result<&mut Stream, SendError> {
-        if let Some(reason) = &self.closed {
-            return Err(SendError::Closed(reason.clone()));
-        }
-        let state = self
-            .streams
-            .get_mut(&stream)
-            .ok_or(SendError::UnknownStream)?;
-        match state.send.end {
-            SendEnd::Open => Ok(state),
-            SendEnd::Finish(_) | SendEnd::Reset(..) => Err(SendError::Finished),
-        }
-    }
-
-    /// Ends our direction after everything accepted.
-    ///
-    /// # Errors
-    /// [`SendError`].
-    pub fn finish(
-        &mut self,
-        _now: Time,
-        stream: StreamId,
-        status: Status,
-    ) -> Result<(), SendError> {
-        let state = self.sendable(stream)?;
-        state.send.end = SendEnd::Finish(status);
-        self.owe_finish(stream);
-        Ok(())
-    }
-
-    /// A finish frame of its own is due once every body is sent.
-    pub(crate) fn owe_finish(&mut self, stream: StreamId) {
-        if let Some(state) = self.streams.get_mut(&stream)
-            && state.send.is_finish_due()
-        {
-            state.owes.finish = true;
-            self.owing.insert(stream);
-        }
-    }
-
-    /// Aborts our direction; its payloads are released.
-    pub fn reset(&mut self, _now: Time, stream: StreamId, status: Status) {
-        let Some(state) = self.streams.get_mut(&stream) else {
-            return;
-        };
-        if matches!(state.send.end, SendEnd::Reset(..)) || state.send.is_end_acked {
-            return;
-        }
-        let extents = state.send.reset(status);
-        state.owes.finish = false;
-        state.owes.reset = true;
-        self.owing.insert(stream);
-        self.void_offer(stream);
-        self.release(extents);
-    }
-
-    /// Asks the peer to cease.
-    pub fn stop(&mut self, _now: Time, stream: StreamId, status: Status) {
-        if let Some(state) = self.streams.get_mut(&stream)
-            && !state.receive.has_ended()
-            && state.receive.stop.is_none()
-        {
-            state.receive.stop = Some(status);
-            state.owes.stop = true;
-            self.owing.insert(stream);
-        }
-    }
-
-    /// The application has taken bytes: the peer may send as many more.
-    pub fn consume(&mut self, now: Time, stream: StreamId, bytes: u64) {
-        let window = self.config.stream_window_bytes;
-        let Some(state) = self.streams.get_mut(&stream) else {
-            // The stream has ended: its bytes were returned to the session then.
-            return;
-        };
-        let most = state.receive.received - state.receive.consumed;
-        let bytes = bytes.min(most);
-        state.receive.consumed += bytes;
-        let is_granted = state.receive.grant(window) && !state.receive.has_ended();
-        self.consume_session(bytes);
-        if is_granted {
-            self.owe_ack(stream);
-        } else if bytes > 0 {
-            self.owe_ack_later(now, stream);
-        }
-    }
-
-    pub(crate) fn consume_session(&mut self, bytes: u64) {
-        self.consumed_total += bytes;
-        let window = self.config.session_window_bytes;
-        let credit = self.consumed_total.saturating_add(window);
-        if credit >= self.granted_total.saturating_add((window / 4).max(1)) {
-            self.granted_total = credit;
-            self.owes_session_credit = true;
-        }
-    }
-
-    pub(crate) fn owe_ack(&mut self, stream: StreamId) {
-        if let Some(state) = self.streams.get_mut(&stream) {
-            state.owes.ack = true;
-            self.owing.insert(stream);
-            self.ack_later.remove(&stream);
-        }
-    }
-
-    pub(crate) fn owe_ack_later(&mut self, now: Time, stream: StreamId) {
-        let is_owed = self.streams.get(&stream).is_none_or(|state| state.owes.ack);
-        if !is_owed {
-            self.ack_later.insert(stream);
-            self.ack_deadline.get_or_insert(now + ACK_DELAY);
-        }
-    }
-
-    /// Refuses new streams; once the present ones have ended, or the time is up, closes.
-    pub fn drain(&mut self, now: Time) {
-        if self.closed.is_some() || self.is_draining {
-            return;
-        }
-        self.is_draining = true;
-        self.owes_drain = true;
-        self.drain_deadline = Some(now + self.config.drain_timeout);
-        self.finish_drain(now);
-    }
-
-    pub(crate) fn finish_drain(&mut self, now: Time) {
-        if self.is_draining && self.streams.is_empty() && self.closed.is_none() {
-            self.events.push_back(Event::Drained);
-            self.close(now, Status::ok());
-        }
-    }
-
-    /// Ends the session now; the peer is told if a connection is there.
-    pub fn close(&mut self, _now: Time, reason: Status) {
-        if self.is_attached && self.closed.is_none() {
-            self.owes_close = Some(reason.clone());
-        }
-        self.end_with(CloseReason::Local(reason));
-    }
-
-    /// The peer broke the protocol: the session is over, and it is told why.
-    pub fn violated(&mut self, _now: Time, violation: Violation) {
-        if self.is_attached && self.closed.is_none() {
-            self.owes_close = Some(Status::new(Status::PROTOCOL, &violation.to_string()));
-        }
-        self.end_with(CloseReason::Violation(violation));
-    }
-
-    pub(crate) fn end_with(&mut self, reason: CloseReason) {
-        if self.closed.is_none() {
-            self.offer = None;
-            self.arriving = None;
-            self.resume_deadline = None;
-            self.drain_deadline = None;
-            self.closed = Some(reason.clone());
-            self.events.push_back(Event::Closed(reason));
-        }
-    }
+    // --- looking -------------------------------------------------------------------------------
 
     /// How far a stream has got; `None` once it has ended.
     #[must_use]
@@ -672,28 +289,44 @@ impl Session {
 
     // --- bookkeeping ---------------------------------------------------------------------------
 
-    /// Puts a stream into the queue of those with body bytes to send.
+    pub(crate) fn new_stream(&self) -> Stream {
+        let send_credit = self
+            .peer_limits
+            .map_or(0, |limits| limits.stream_window_bytes);
+        Stream::new(send_credit, self.config.stream_window_bytes)
+    }
+
+    /// Lines a stream up if it has something to send.
     pub(crate) fn queue(&mut self, stream: StreamId) {
         if let Some(state) = self.streams.get_mut(&stream)
             && !state.is_queued
-            && state.send.next().is_some()
+            && let Some(lane) = state.send.lane()
         {
             state.is_queued = true;
-            self.ready.push_back(stream);
+            self.ready.push(lane, stream);
         }
     }
 
     pub(crate) fn release(&mut self, extents: impl IntoIterator<Item = Extent>) {
         for extent in extents {
-            let cost = cost_of(extent.kind, extent.length);
-            let retained = &mut self.statistics.retained_bytes;
-            *retained = retained.saturating_sub(cost);
+            self.statistics.retained_bytes -= extent.cost;
             self.events.push_back(Event::Released(extent.body));
         }
         if self.is_send_blocked && self.statistics.retained_bytes < self.config.retained_bytes_max {
             self.is_send_blocked = false;
             self.events.push_back(Event::SendUnblocked);
         }
+    }
+
+    /// The peer has a stream up to here: what it frees is released, what landed is counted.
+    pub(crate) fn acknowledge(&mut self, stream: StreamId, offset: u64, records: u64) {
+        let mut released = std::mem::take(&mut self.released);
+        if let Some(state) = self.streams.get_mut(&stream) {
+            let landed = state.send.ack(offset, records, &mut released);
+            self.statistics.unacked_bytes -= landed;
+        }
+        self.release(released.drain(..));
+        self.released = released;
     }
 
     pub(crate) fn void_offer(&mut self, stream: StreamId) {
@@ -721,11 +354,10 @@ impl Session {
         let Some(mut state) = self.streams.remove(&stream) else {
             return;
         };
-        let unread = state.receive.received - state.receive.consumed;
-        self.consume_session(unread);
         self.owing.remove(&stream);
         self.ack_later.remove(&stream);
         self.void_offer(stream);
+        self.statistics.unacked_bytes -= state.send.in_flight;
         self.release(state.send.take_all());
         if stream.opener() != self.side {
             self.peer_streams_ended += 1;
@@ -739,14 +371,8 @@ impl Session {
         self.finish_drain(now);
     }
 
-    /// Body bytes sent and not acked.
-    pub(crate) fn unacked(&self) -> u64 {
-        self.statistics.unacked_bytes
-    }
-
     pub(crate) fn emit(&mut self, frame: &Frame, out: &mut Vec<u8>) {
         self.statistics.frames_sent += 1;
-        if std::env::var("RINGWAY_DEBUG").is_ok() { eprintln!("{:?} -> {frame:?}", self.side); }
         frame.emit(out);
     }
 
@@ -755,95 +381,5 @@ impl Session {
     /// The next thing the application should know.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
-    }
-
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Time> {
-        if self.closed.is_some() {
-            return None;
-        }
-        let heartbeat = self.config.heartbeat;
-        let attached = |time| self.is_attached.then_some(time);
-        let silence = (!self.is_silence_told).then_some(self.last_heard + heartbeat * 2);
-        [
-            self.ack_deadline.and_then(attached),
-            attached(self.last_sent + heartbeat),
-            silence.and_then(attached),
-            self.resume_deadline,
-            self.drain_deadline,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-    }
-
-    /// Does what is due.
-    pub fn handle_timeout(&mut self, now: Time) {
-        if self.closed.is_some() {
-            return;
-        }
-        if self.ack_deadline.is_some_and(|at| at <= now) {
-            self.ack_deadline = None;
-            for stream in std::mem::take(&mut self.ack_later) {
-                self.owe_ack(stream);
-            }
-        }
-        if self.is_attached {
-            self.handle_heartbeat(now);
-        }
-        if self.resume_deadline.is_some_and(|at| at <= now) {
-            let window_ms = self.config.resume_window.as_millis();
-            let window_ms = u64::try_from(window_ms).unwrap_or(u64::MAX);
-            self.end_with(CloseReason::ResumeWindow { window_ms });
-        }
-        if self.drain_deadline.is_some_and(|at| at <= now) {
-            self.events.push_back(Event::Drained);
-            let text = format!("{} streams had not ended", self.streams.len());
-            self.close(now, Status::new(Status::DRAIN_TIMEOUT, &text));
-        }
-    }
-
-    fn handle_heartbeat(&mut self, now: Time) {
-        let heartbeat = self.config.heartbeat;
-        if now >= self.last_sent + heartbeat {
-            self.owes_ping = true;
-            self.last_sent = now;
-        }
-        if !self.is_silence_told && now >= self.last_heard + heartbeat * 2 {
-            self.is_silence_told = true;
-            self.events.push_back(Event::PeerSilent);
-        }
-    }
-
-    /// Bytes arrived that cannot be reported as body yet: the peer is alive.
-    pub fn heard(&mut self, now: Time) {
-        self.last_heard = now;
-        self.is_silence_told = false;
-    }
-
-    /// Takes the session apart: what each stream had got to, and what it still retained.
-    #[must_use]
-    pub fn end(self) -> Vec<StreamReport> {
-        self.streams
-            .into_iter()
-            .map(|(stream, mut state)| StreamReport {
-                stream,
-                progress: state.progress(),
-                retained: state
-                    .send
-                    .take_all()
-                    .into_iter()
-                    .map(|extent| (extent.body, extent.start, extent.length))
-                    .collect(),
-            })
-            .collect()
-    }
-}
-
-fn cost_of(kind: BodyKind, length: u64) -> u64 {
-    match kind {
-        BodyKind::Memory => length,
-        BodyKind::Range => 0,
     }
 }

@@ -1,12 +1,11 @@
 //! What goes to the network.
 
 use crate::frame::Frame;
-use crate::id::BodyId;
 use crate::id::StreamId;
 use crate::limit::{BODY_BYTES_MAX, CONTROL_BATCH_BYTES};
-use crate::send_stream::SendEnd;
+use crate::ready::Lane;
+use crate::send_stream::{Cut, SendEnd};
 use crate::session::{Offer, Session, Transmit};
-use crate::status::Status;
 use crate::time::Time;
 
 impl Session {
@@ -47,8 +46,8 @@ impl Session {
         while self.resume_out.is_some() && out.len() < end {
             self.emit_resume(now, out);
         }
-        if std::mem::take(&mut self.owes_session_credit) {
-            self.emit(&Frame::SessionCredit(self.granted_total), out);
+        if let Some(granted) = self.credit.take_owed() {
+            self.emit(&Frame::SessionCredit(granted), out);
         }
         if std::mem::take(&mut self.owes_stream_credit) {
             self.emit(&Frame::StreamCredit(self.peer_open_credit), out);
@@ -78,57 +77,20 @@ impl Session {
         };
         let owes = std::mem::take(&mut state.owes);
         let opens = id.opener() == self.side && !state.is_known;
-        let mut frames = [None, None, None];
-        // An ack for a stream the peer cannot know of would be one for a stranger; there is
-        // nothing to ack either.
-        if owes.ack && !opens {
+        // While the peer may not know the stream, nothing of it was received either.
+        let ack = (owes.ack && !opens).then(|| state.receive.position(id));
+        let stop = state.receive.stop.clone().filter(|_| owes.stop);
+        let stop = stop.map(|status| Frame::Stop {
+            stream: id,
+            opens,
+            status,
+        });
+        let end = state.send.emit_end(id, opens, owes);
+        if let Some(entry) = ack {
             state.receive.unacked = 0;
-            frames[0] = Some(Frame::Ack {
-                stream: id,
-                received: state.receive.received,
-                records: state.receive.records,
-                consumed: state.receive.consumed,
-                credit: state.receive.credit,
-                end_known: state.receive.has_ended(),
-            });
+            self.emit(&Frame::ack(&entry), out);
         }
-        if owes.stop
-            && let Some(status) = &state.receive.stop
-        {
-            let (stream, status) = (id, status.clone());
-            let opens = false;
-            frames[1] = Some(Frame::Stop {
-                stream,
-                opens,
-                status,
-            });
-        }
-        let (offset, record, stream) = (state.send.accepted, state.send.records, id);
-        frames[2] = match &state.send.end {
-            SendEnd::Finish(status) if owes.finish => {
-                state.send.is_finish_sent = true;
-                let status = status.clone();
-                Some(Frame::Finish {
-                    stream,
-                    offset,
-                    record,
-                    opens,
-                    status,
-                })
-            }
-            SendEnd::Reset(status, offset) if owes.reset => Some(Frame::Reset {
-                stream,
-                offset: *offset,
-                opens,
-                status: status.clone(),
-            }),
-            _ => None,
-        };
-        // What opens the stream goes first.
-        if opens {
-            frames.reverse();
-        }
-        for frame in frames.into_iter().flatten() {
+        for frame in [stop, end].into_iter().flatten() {
             self.emit(&frame, out);
         }
         self.forget_if_over(now, id);
@@ -137,32 +99,30 @@ impl Session {
     /// Offers the next body; empty records are sent as they are.
     fn next_body(&mut self, now: Time, out: &mut Vec<u8>, body_max: u64) -> Option<Transmit> {
         let before = out.len();
-        for _ in 0..self.ready.len() {
-            let id = *self.ready.front()?;
-            let Some(cut) = self.streams.get(&id).and_then(|state| state.send.next()) else {
-                self.ready.pop_front();
+        while out.len() - before < CONTROL_BATCH_BYTES {
+            let Some((lane, id)) = self.ready.front(self.credit.room() > 0) else {
+                break;
+            };
+            let Some(cut) = self.next_cut(id, lane) else {
+                self.ready.pop(id);
                 if let Some(state) = self.streams.get_mut(&id) {
                     state.is_queued = false;
                 }
+                self.queue(id);
                 continue;
             };
             if cut.length == 0 {
                 self.send_header(now, id, 0, out);
                 self.rotate(id);
-                if out.len() - before >= CONTROL_BATCH_BYTES {
-                    break;
-                }
                 continue;
+            }
+            if out.len() > before {
+                break;
             }
             let length = cut.length.min(self.room(cut.offset, id)).min(body_max);
             let length = length.min(BODY_BYTES_MAX);
             if length == 0 {
-                // The session's credit, or the cap on unacked bytes: others wait as well, unless
-                // they only send again what was counted before.
-                self.ready.rotate_left(1);
-                continue;
-            }
-            if out.len() > before {
+                // The cap on unacked bytes: it holds for all.
                 break;
             }
             self.offer_serial += 1;
@@ -179,14 +139,22 @@ impl Session {
         (out.len() > before).then_some(Transmit::Control)
     }
 
+    /// The next piece of a stream, if it still stands where it belongs.
+    fn next_cut(&self, id: StreamId, lane: Lane) -> Option<Cut> {
+        let send = &self.streams.get(&id)?.send;
+        send.next().filter(|_| send.lane() == Some(lane))
+    }
+
     /// How many bytes at `offset` the session's credit and the cap on unacked bytes allow. What
     /// is sent again was counted before.
     fn room(&self, offset: u64, id: StreamId) -> u64 {
-        let sent_max = self.streams.get(&id).map_or(0, |state| state.send.sent_max);
-        let again = sent_max.saturating_sub(offset);
-        let credit = self.session_credit.saturating_sub(self.sent_total);
-        let cap = self.config.unacked_bytes_max.saturating_sub(self.unacked());
-        again.saturating_add(credit).min(cap)
+        let free = self
+            .streams
+            .get(&id)
+            .map_or(0, |state| state.send.free_bytes(offset));
+        let cap = &self.config.unacked_bytes_max;
+        let cap = cap.saturating_sub(self.statistics.unacked_bytes);
+        free.saturating_add(self.credit.room()).min(cap)
     }
 
     /// The header of a body of `length` bytes, at the stream's cursor.
@@ -194,19 +162,22 @@ impl Session {
         let Some(state) = self.streams.get_mut(&id) else {
             return;
         };
-        let Some(cut) = state.send.next() else {
+        let send = &mut state.send;
+        let Some(cut) = send.next() else {
             return;
         };
         let end_of_record = cut.end_of_record && length == cut.length;
         let opens = id.opener() == self.side && !state.is_known;
-        let (new, again) = state.send.advance(length);
-        let is_ok = matches!(&state.send.end, SendEnd::Finish(status) if status.is_ok());
-        let finishes = is_ok && state.send.is_finish_due();
+        let sent_max = send.sent_max;
+        let (new, again) = send.advance(length);
+        self.credit.send(sent_max, send.sent_max);
+        let is_ok = matches!(&send.end, SendEnd::Finish(status) if status.is_ok());
+        let finishes = is_ok && send.is_finish_due();
         if finishes {
-            state.send.is_finish_sent = true;
+            send.is_finish_sent = true;
+            send.is_end_sent = true;
             state.owes.finish = false;
         }
-        self.sent_total += new;
         self.statistics.new_bytes += new;
         self.statistics.replayed_bytes += again;
         self.statistics.unacked_bytes += length;
@@ -226,9 +197,7 @@ impl Session {
 
     /// The stream has had its turn.
     fn rotate(&mut self, id: StreamId) {
-        if self.ready.front() == Some(&id) {
-            self.ready.pop_front();
-        }
+        self.ready.pop(id);
         if let Some(state) = self.streams.get_mut(&id) {
             state.is_queued = false;
         }
@@ -258,24 +227,10 @@ impl Session {
         true
     }
 
-    /// The caller holds nothing: the body will be offered again.
+    /// The caller holds nothing: the body will be offered again, after those of other streams.
     pub fn withdraw(&mut self, offer: Offer) {
-        self.take_offer(offer);
-    }
-
-    /// The payload `body` can deliver nothing beyond what was sent of it: what was accepted
-    /// behind is dropped, and the direction finishes there with `status`.
-    pub fn fail_source(&mut self, _now: Time, stream: StreamId, body: BodyId, status: Status) {
-        let Some(state) = self.streams.get_mut(&stream) else {
-            return;
-        };
-        if matches!(state.send.end, SendEnd::Reset(..)) {
-            return;
+        if self.take_offer(offer) {
+            self.rotate(offer.stream);
         }
-        let (dropped, shrunk) = state.send.truncate(body, status);
-        self.sent_total -= shrunk;
-        self.void_offer(stream);
-        self.release(dropped);
-        self.owe_finish(stream);
     }
 }

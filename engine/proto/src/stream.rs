@@ -58,9 +58,13 @@ impl Stream {
         }
     }
 
-    /// Both directions have ended, and both sides know.
+    /// Both directions have ended, both sides know, and nothing unread is left: an application
+    /// that does not read must not gather more streams than its peer was granted.
     pub(crate) fn is_over(&self) -> bool {
-        self.send.is_over() && self.receive.has_ended() && !self.owes.is_any()
+        self.send.is_over()
+            && self.receive.has_ended()
+            && self.receive.is_read()
+            && !self.owes.is_any()
     }
 
     pub(crate) fn progress(&self) -> StreamProgress {

@@ -1,0 +1,72 @@
+//! What a session tells its application.
+
+use crate::close_reason::CloseReason;
+use crate::id::{BodyId, StreamId};
+use crate::status::Status;
+
+/// Something the application should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The peer opened a stream.
+    Opened(StreamId),
+    /// The peer finished its direction; every byte before has been reported.
+    Finished {
+        /// Which stream.
+        stream: StreamId,
+        /// How.
+        status: Status,
+        /// Its length, bytes.
+        offset: u64,
+    },
+    /// The peer aborted its direction.
+    Reset {
+        /// Which stream.
+        stream: StreamId,
+        /// Why.
+        status: Status,
+        /// What it had sent at most, bytes.
+        final_offset: u64,
+    },
+    /// The peer does not want more; our direction has been reset.
+    StopRequested {
+        /// Which stream.
+        stream: StreamId,
+        /// Why.
+        status: Status,
+    },
+    /// The peer's engine has copied everything before `offset`.
+    Acked {
+        /// Which stream.
+        stream: StreamId,
+        /// Bytes.
+        offset: u64,
+    },
+    /// The peer's application has taken everything before `offset`.
+    Consumed {
+        /// Which stream.
+        stream: StreamId,
+        /// Bytes.
+        offset: u64,
+    },
+    /// The peer knows that our direction has ended.
+    FinishAcked {
+        /// Which stream.
+        stream: StreamId,
+    },
+    /// A payload is not needed any more.
+    Released(BodyId),
+    /// There is room below the retention cap again.
+    SendUnblocked,
+    /// There is credit for streams again.
+    OpenUnblocked,
+    /// Both directions have ended; the id is forgotten.
+    StreamEnded(StreamId),
+    /// Nothing was heard for two heartbeat intervals: drop the connection and detach.
+    PeerSilent,
+    /// The peer wants no new streams.
+    PeerDraining,
+    /// The drain is over; a close follows.
+    Drained,
+    /// The session is over.
+    Closed(CloseReason),
+}

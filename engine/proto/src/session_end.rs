@@ -1,0 +1,74 @@
+//! How a session ends: drain, close, violation.
+
+use crate::close_reason::CloseReason;
+use crate::event::Event;
+use crate::session::Session;
+use crate::session_report::StreamReport;
+use crate::status::Status;
+use crate::time::Time;
+use crate::violation::Violation;
+
+impl Session {
+    /// Refuses new streams; once the present ones have ended, or the time is up, closes.
+    pub fn drain(&mut self, now: Time) {
+        if self.closed.is_some() || self.is_draining {
+            return;
+        }
+        self.is_draining = true;
+        self.owes_drain = true;
+        self.drain_deadline = Some(now + self.config.drain_timeout);
+        self.finish_drain(now);
+    }
+
+    pub(crate) fn finish_drain(&mut self, now: Time) {
+        if self.is_draining && self.streams.is_empty() && self.closed.is_none() {
+            self.events.push_back(Event::Drained);
+            self.close(now, Status::ok());
+        }
+    }
+
+    /// Ends the session now; the peer is told if a connection is there.
+    pub fn close(&mut self, _now: Time, reason: Status) {
+        if self.is_attached && self.closed.is_none() {
+            self.owes_close = Some(reason.clone());
+        }
+        self.end_with(CloseReason::Local(reason));
+    }
+
+    /// The peer broke the protocol: the session is over, and it is told why.
+    pub fn violated(&mut self, _now: Time, violation: Violation) {
+        if self.is_attached && self.closed.is_none() {
+            self.owes_close = Some(Status::new(Status::PROTOCOL, &violation.to_string()));
+        }
+        self.end_with(CloseReason::Violation(violation));
+    }
+
+    pub(crate) fn end_with(&mut self, reason: CloseReason) {
+        if self.closed.is_none() {
+            self.offer = None;
+            self.arriving = None;
+            self.resume_deadline = None;
+            self.drain_deadline = None;
+            self.closed = Some(reason.clone());
+            self.events.push_back(Event::Closed(reason));
+        }
+    }
+
+    /// Takes the session apart: what each stream had got to, and what it still retained.
+    #[must_use]
+    pub fn end(self) -> Vec<StreamReport> {
+        self.streams
+            .into_iter()
+            .map(|(stream, mut state)| StreamReport {
+                stream,
+                progress: state.progress(),
+                retained: state
+                    .send
+                    .take_all()
+                    .into_iter()
+                    .map(|extent| (extent.body, extent.start, extent.length))
+                    .collect(),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,329 @@
+//! One end: a session, the payloads it sends, and what its application has received.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ringway_proto::{
+    BodyId, BodyKind, Event, Incoming, Next, Offer, SendError, Session, SessionConfig, SessionId,
+    Side, Status, StreamId, StreamOptions, Time, Transmit, Violation,
+};
+
+/// What was given to a stream to send.
+#[derive(Debug, Default)]
+pub struct Sent {
+    pub bytes: Vec<u8>,
+    /// Offsets at which records end.
+    pub records: Vec<u64>,
+    pub finish: Option<Status>,
+    pub is_reset: bool,
+    pub failure: Option<Status>,
+}
+
+/// What came of a stream.
+#[derive(Debug, Default)]
+pub struct Received {
+    pub bytes: Vec<u8>,
+    pub records: Vec<u64>,
+    pub consumed: u64,
+    pub finished: Option<(Status, u64)>,
+    pub reset: Option<(Status, u64)>,
+}
+
+pub struct End {
+    side: Side,
+    pub session: Session,
+    pub sent: BTreeMap<StreamId, Sent>,
+    pub received: BTreeMap<StreamId, Received>,
+    pub opened: BTreeSet<StreamId>,
+    pub ended: BTreeSet<StreamId>,
+    pub stopped: BTreeMap<StreamId, Status>,
+    pub events: Vec<Event>,
+    pub acked: BTreeMap<StreamId, u64>,
+    bodies: BTreeMap<BodyId, (StreamId, Vec<u8>)>,
+    bodies_made: u64,
+    /// Its peer is a test that makes up bytes.
+    pub is_fed_by_hand: bool,
+    // Of the connection.
+    rest: Vec<u8>,
+    arriving: Option<(Incoming, u64)>,
+    pub offer: Option<Offer>,
+}
+
+/// Payload bytes that differ by stream, side and offset.
+fn pattern(side: Side, stream: StreamId, start: usize, length: usize) -> Vec<u8> {
+    let salt = stream.0 * 31 + u64::from(side == Side::Dialer) * 101;
+    let byte = |at: usize| (((at as u64).wrapping_mul(2_654_435_761) >> 7) ^ salt) as u8;
+    (start..start + length).map(byte).collect()
+}
+
+impl End {
+    pub fn new(side: Side, id: SessionId, config: &SessionConfig, now: Time) -> Self {
+        Self {
+            side,
+            session: Session::new(side, id, config.clone(), now),
+            sent: BTreeMap::new(),
+            received: BTreeMap::new(),
+            opened: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            stopped: BTreeMap::new(),
+            events: Vec::new(),
+            acked: BTreeMap::new(),
+            bodies: BTreeMap::new(),
+            bodies_made: 0,
+            is_fed_by_hand: false,
+            rest: Vec::new(),
+            arriving: None,
+            offer: None,
+        }
+    }
+
+    // --- the application -----------------------------------------------------------------------
+
+    pub fn open(&mut self, now: Time) -> Option<StreamId> {
+        let id = self.session.open(now, StreamOptions::default()).ok()?;
+        self.note_open(id);
+        Some(id)
+    }
+
+    fn note_open(&mut self, id: StreamId) {
+        assert!(self.opened.insert(id), "{id} opened twice");
+        self.sent.entry(id).or_default();
+        self.received.entry(id).or_default();
+    }
+
+    pub fn send(
+        &mut self,
+        now: Time,
+        side: Side,
+        id: StreamId,
+        length: usize,
+        kind: BodyKind,
+        end_of_record: bool,
+    ) -> Result<u64, SendError> {
+        let sent = self.sent.entry(id).or_default();
+        let bytes = pattern(side, id, sent.bytes.len(), length);
+        let body = BodyId(self.bodies_made);
+        let end = self
+            .session
+            .send(now, id, body, length as u64, kind, end_of_record)?;
+        self.bodies_made += 1;
+        sent.bytes.extend_from_slice(&bytes);
+        assert_eq!(end, sent.bytes.len() as u64);
+        if end_of_record {
+            sent.records.push(end);
+        }
+        assert!(self.bodies.insert(body, (id, bytes)).is_none());
+        Ok(end)
+    }
+
+    pub fn finish(&mut self, now: Time, id: StreamId, status: Status) {
+        if self.session.finish(now, id, status.clone()).is_ok() {
+            self.sent.entry(id).or_default().finish = Some(status);
+        }
+    }
+
+    pub fn reset(&mut self, now: Time, id: StreamId) {
+        if self.session.progress(id).is_some() {
+            self.session.reset(now, id, Status::new(1001, "reset"));
+            self.sent.entry(id).or_default().is_reset = true;
+        }
+    }
+
+    /// The payload under the offer, or the oldest one retained, fails.
+    pub fn fail_source(&mut self, now: Time, id: StreamId, body: BodyId, status: Status) {
+        if let Some(sent) = self.sent.get_mut(&id)
+            && !sent.is_reset
+        {
+            sent.failure.get_or_insert(status.clone());
+            self.session.fail_source(now, id, body, status);
+        }
+    }
+
+    pub fn retained(&self) -> Vec<BodyId> {
+        self.bodies.keys().copied().collect()
+    }
+
+    pub fn owner(&self, body: BodyId) -> Option<StreamId> {
+        self.bodies.get(&body).map(|(stream, _)| *stream)
+    }
+
+    pub fn consume(&mut self, now: Time, id: StreamId, bytes: u64) {
+        let Some(received) = self.received.get_mut(&id) else {
+            return;
+        };
+        let bytes = bytes.min(received.bytes.len() as u64 - received.consumed);
+        received.consumed += bytes;
+        self.session.consume(now, id, bytes);
+    }
+
+    // --- the connection ------------------------------------------------------------------------
+
+    pub fn forget_connection(&mut self) {
+        self.rest.clear();
+        self.arriving = None;
+    }
+
+    /// Gives the session what arrived; bodies are taken as they come, in parts.
+    pub fn take(&mut self, now: Time, bytes: &[u8]) -> Result<(), Violation> {
+        let mut bytes = bytes.to_vec();
+        loop {
+            if self.arriving.is_some() {
+                let used = self.take_body(now, &bytes)?;
+                bytes.drain(..used);
+                if self.arriving.is_some() {
+                    return Ok(());
+                }
+            }
+            self.rest.append(&mut bytes);
+            let parsed = self.session.handle_bytes(now, &self.rest)?;
+            let behind = self.rest.split_off(parsed.consumed);
+            self.rest.clear();
+            match parsed.next {
+                Next::More(missing) => {
+                    assert!(missing > 0);
+                    self.rest = behind;
+                    return Ok(());
+                }
+                Next::Body(incoming) => {
+                    bytes = behind;
+                    self.arriving = Some((incoming, 0));
+                    if incoming.length == 0 {
+                        self.take_body(now, &[])?;
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_body(&mut self, now: Time, bytes: &[u8]) -> Result<usize, Violation> {
+        let Some((incoming, taken)) = &mut self.arriving else {
+            return Ok(0);
+        };
+        let count = bytes.len().min((incoming.length - *taken) as usize);
+        if count == 0 && incoming.length > 0 {
+            return Ok(0);
+        }
+        let fresh = (incoming.skip.saturating_sub(*taken) as usize).min(count);
+        let received = self.received.entry(incoming.stream).or_default();
+        if fresh < count {
+            let at = incoming.offset + taken.saturating_sub(incoming.skip);
+            assert_eq!(at, received.bytes.len() as u64, "a gap or a double");
+            let fresh = &bytes[fresh..count];
+            let expected = pattern(self.side.other(), incoming.stream, at as usize, fresh.len());
+            assert!(self.is_fed_by_hand || expected == fresh, "altered");
+            received.bytes.extend_from_slice(fresh);
+        }
+        *taken += count as u64;
+        if *taken == incoming.length {
+            if incoming.end_of_record {
+                received.records.push(received.bytes.len() as u64);
+            }
+            self.arriving = None;
+        }
+        self.session.handle_body(now, count as u64)?;
+        Ok(count)
+    }
+
+    /// Appends to `wire` what the session wants to send until it holds `limit` bytes. `held` says
+    /// of an offer's length how much of it is held: 0 withdraws it, `None` keeps it open.
+    pub fn pump(
+        &mut self,
+        now: Time,
+        wire: &mut Vec<u8>,
+        limit: usize,
+        body_max: u64,
+        mut held: impl FnMut(u64) -> Option<u64>,
+    ) {
+        let mut withdrawn = 0;
+        while wire.len() < limit && withdrawn < 3 {
+            if let Some(offer) = self.offer.take() {
+                match held(offer.length) {
+                    None => self.offer = Some(offer),
+                    Some(0) => {
+                        withdrawn += 1;
+                        self.session.withdraw(offer);
+                    }
+                    Some(length) => self.commit(now, offer, length, wire),
+                }
+            }
+            match self.session.poll_transmit(now, wire, body_max) {
+                None => return,
+                Some(Transmit::Control) => {}
+                Some(Transmit::Body(offer)) => {
+                    assert!(offer.length > 0 && offer.length <= body_max);
+                    assert!(
+                        self.bodies.contains_key(&offer.body),
+                        "released, but offered"
+                    );
+                    self.offer = Some(offer);
+                }
+            }
+        }
+    }
+
+    fn commit(&mut self, now: Time, offer: Offer, length: u64, wire: &mut Vec<u8>) {
+        let length = length.min(offer.length);
+        let before = wire.len();
+        if self.session.commit(now, offer, length, wire) {
+            assert!(wire.len() > before, "a header");
+            let (_, body) = &self.bodies[&offer.body];
+            let start = offer.body_offset as usize;
+            wire.extend_from_slice(&body[start..start + length as usize]);
+        } else {
+            assert_eq!(wire.len(), before);
+        }
+    }
+
+    // --- events --------------------------------------------------------------------------------
+
+    pub fn drain_events(&mut self) {
+        while let Some(event) = self.session.poll_event() {
+            self.on_event(&event);
+            self.events.push(event);
+        }
+    }
+
+    fn on_event(&mut self, event: &Event) {
+        match event {
+            Event::Opened(id) => self.note_open(*id),
+            Event::Finished {
+                stream,
+                status,
+                offset,
+            } => {
+                let received = self.received.get_mut(stream).expect("opened before");
+                assert!(received.finished.is_none() && received.reset.is_none());
+                assert_eq!(*offset, received.bytes.len() as u64, "told with every byte");
+                received.finished = Some((status.clone(), *offset));
+            }
+            Event::Reset {
+                stream,
+                status,
+                final_offset,
+            } => {
+                let received = self.received.get_mut(stream).expect("opened before");
+                assert!(received.finished.is_none() && received.reset.is_none());
+                assert!(*final_offset >= received.bytes.len() as u64);
+                received.reset = Some((status.clone(), *final_offset));
+            }
+            Event::StopRequested { stream, status } => {
+                let old = self.stopped.insert(*stream, status.clone());
+                assert!(old.is_none(), "asked twice");
+            }
+            Event::Acked { stream, offset } => {
+                let acked = self.acked.entry(*stream).or_default();
+                assert!(*offset > *acked, "acks go forward");
+                *acked = *offset;
+            }
+            Event::Released(body) => {
+                assert!(self.bodies.remove(body).is_some(), "released twice");
+            }
+            Event::StreamEnded(id) => {
+                assert!(self.opened.contains(id) && self.ended.insert(*id));
+                let received = &self.received[id];
+                assert!(received.finished.is_some() || received.reset.is_some());
+                assert_eq!(received.consumed, received.bytes.len() as u64);
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Two sessions, a pipe each way, simulated time: what the protocol promises, under cuts.
+//!
+//! The harness (`harness`, `end`) moves real bytes by the descriptors that the sessions give, and
+//! checks on the way what must always hold. The other modules are named after what is at risk.
+
+mod bodies;
+mod closing;
+mod credit;
+mod end;
+mod ends;
+mod harness;
+mod hostile;
+mod liveness;
+mod memory;
+mod random;
+mod replay;
+mod resume;
