@@ -9,7 +9,7 @@ use ringway::{
 };
 
 use crate::Result;
-use crate::job::{BUFFER_BYTES, CONGESTION_CONTROL, Outcome, ReceiveJob, SendJob, say_ready};
+use crate::job::{CONGESTION_CONTROL, Outcome, ReceiveJob, SendJob, say_ready};
 
 /// One shard: one core is what each side has.
 fn start() -> Result<Engine> {
@@ -20,7 +20,7 @@ fn start() -> Result<Engine> {
     Ok(Engine::start(config)?)
 }
 
-/// Sends the file, then waits until the application at the other end has taken all of it.
+/// Sends the file, then waits for the peer to finish its direction: it does when it has taken all.
 pub fn send(job: &SendJob) -> Result<Outcome> {
     let engine = start()?;
     let outcome = block_on(async {
@@ -38,10 +38,9 @@ pub fn send(job: &SendJob) -> Result<Outcome> {
             end = stream.send(source.range(0, job.work.file_bytes)).await?;
         }
         stream.finish(Status::ok()).await?;
-        stream.consumed(end).await?;
+        stream.peer_status().await?;
         let seconds = start.elapsed().as_secs_f64();
         let counters = counters(&engine.statistics().await?);
-        stream.peer_status().await?;
         session.close(Status::ok());
         session.ended().await;
         Ok(Outcome {
@@ -70,7 +69,7 @@ pub fn receive(job: &ReceiveJob) -> Result<Outcome> {
         let session = listener.accept().await?;
         let bytes = match &sink {
             Some(file) => into_file(&session, file, job).await,
-            None => discard_on_shard(&engine, &session, job.pieces),
+            None => discard_on_shard(&engine, &session),
         }?;
         session.ended().await;
         Ok(Outcome {
@@ -96,13 +95,12 @@ async fn into_file(session: &Session, file: &File, job: &ReceiveJob) -> Result<u
 }
 
 /// As a task on the shard, where taking a piece costs no change of threads.
-fn discard_on_shard(engine: &Engine, session: &Session, by_pieces: bool) -> Result<u64> {
+fn discard_on_shard(engine: &Engine, session: &Session) -> Result<u64> {
     let (told, answer) = mpsc::channel();
     let session = session.clone();
     engine.spawn_on(0, move || async move {
         let taken = match session.accept().await {
-            Ok(stream) if by_pieces => discard_pieces(&stream).await,
-            Ok(stream) => discard_from_buffer(&stream).await,
+            Ok(stream) => discard(&stream).await,
             Err(error) => Err(error),
         };
         // The receiver waits for exactly this.
@@ -111,20 +109,10 @@ fn discard_on_shard(engine: &Engine, session: &Session, by_pieces: bool) -> Resu
     Ok(answer.recv()??)
 }
 
-async fn discard_from_buffer(stream: &Stream) -> std::result::Result<u64, ringway::Error> {
-    let (mut taken, mut buffer) = (0, vec![0; BUFFER_BYTES]);
-    loop {
-        let (returned, filled, ends_record) = stream.receive_into(buffer).await?;
-        if filled == 0 && !ends_record {
-            stream.finish(Status::ok()).await?;
-            return Ok(taken);
-        }
-        taken += filled as u64;
-        buffer = returned;
-    }
-}
-
-async fn discard_pieces(stream: &Stream) -> std::result::Result<u64, ringway::Error> {
+/// Takes the engine's own pieces, which are as hot as one buffer: it reuses them at once. A buffer
+/// of ours (`Stream::receive_into`) costs more here: an allocator puts it 16 bytes behind a page,
+/// and some processors copy from a page to just behind one half as fast again (docs/BENCHMARKS.md).
+async fn discard(stream: &Stream) -> std::result::Result<u64, ringway::Error> {
     let mut taken = 0;
     while let Some(piece) = stream.receive().await? {
         taken += piece.bytes.len() as u64;

@@ -19,10 +19,6 @@ use crate::{Result, engine_side, plain_side};
 /// Of every data socket: under `bbr` the sender paces itself, and timers are what is measured.
 pub const CONGESTION_CONTROL: &str = "cubic";
 
-/// The size of the buffer that is received into, bytes: fits the second-level cache together
-/// with what the kernel touches.
-pub const BUFFER_BYTES: usize = 1 << 20;
-
 /// Which of the four processes this one is.
 #[derive(Subcommand)]
 #[command(hide = true)]
@@ -72,9 +68,6 @@ pub struct ReceiveJob {
     /// The file to write into; without it, bytes are dropped
     #[arg(long)]
     pub sink: Option<PathBuf>,
-    /// Take whatever pieces arrive, instead of filling one hot buffer
-    #[arg(long)]
-    pub pieces: bool,
 }
 
 /// What a process did.
