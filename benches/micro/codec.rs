@@ -16,6 +16,7 @@ fn frames() -> [(&'static str, Frame); 2] {
         opens: false,
         end_of_record: true,
         finishes: false,
+        trailer: false,
     };
     let ack = Frame::Ack {
         stream,

@@ -1,7 +1,9 @@
 //! Bodies on their way, and how the peer ends its direction of a stream.
 
+use crate::body_checksum::BodyChecksum;
 use crate::event::Event;
 use crate::frame::kind;
+use crate::header::flag;
 use crate::id::StreamId;
 use crate::incoming::Incoming;
 use crate::limit::{ACK_AT_ONCE_BYTES, ACK_STEP_BYTES};
@@ -23,6 +25,10 @@ pub(crate) struct Arriving {
     pub(crate) taken: u64,
     pub(crate) end_of_record: bool,
     pub(crate) finishes: bool,
+    /// Its checksum follows it.
+    pub(crate) trailer: bool,
+    /// The checksum has come and is right, or none comes.
+    pub(crate) is_verified: bool,
     /// The stream has ended here: all of it is of no use.
     pub(crate) is_stale: bool,
 }
@@ -89,6 +95,11 @@ impl Session {
         opens: bool,
     ) -> Result<Incoming, Violation> {
         let (id, offset) = (arriving.stream, arriving.offset);
+        if arriving.trailer && self.body_checksum() == BodyChecksum::Off {
+            let flag = flag::TRAILER.into();
+            let violation = Violation::new(Rule::Reserved, kind::DATA, flag, 0);
+            return Err(violation.on(id, offset));
+        }
         let is_live = self.find_or_open(id, opens, kind::DATA, offset)?;
         let receive = self.streams.get(&id).map(|state| &state.receive);
         let receive =
@@ -117,6 +128,7 @@ impl Session {
             length: arriving.length,
             skip,
             end_of_record,
+            trailer: arriving.trailer,
         })
     }
 
@@ -131,10 +143,45 @@ impl Session {
             return Ok(());
         };
         arriving.taken = arriving.taken.saturating_add(bytes).min(arriving.length);
-        let arriving = *arriving;
-        let is_whole = arriving.taken == arriving.length;
+        self.count_body(now)
+    }
+
+    /// The checksum of the arriving body has come: what was read, and what the bytes have. Call
+    /// it before what follows on the connection is parsed.
+    ///
+    /// # Errors
+    /// [`Violation`] with both values if they differ. Nothing of the body counts: drop the
+    /// connection and it comes again, or end the session with [`violated`](Self::violated).
+    pub fn handle_trailer(
+        &mut self,
+        now: Time,
+        received: u32,
+        computed: u32,
+    ) -> Result<(), Violation> {
+        self.heard(now);
+        let Some(arriving) = self.arriving.as_mut().filter(|it| it.trailer) else {
+            return Ok(());
+        };
+        if received != computed {
+            let (got, expected) = (received.into(), computed.into());
+            let violation = Violation::new(Rule::BodyChecksum, kind::DATA, got, expected);
+            return Err(violation.on(arriving.stream, arriving.offset));
+        }
+        arriving.is_verified = true;
+        self.count_body(now)
+    }
+
+    /// Counts what was taken of the arriving body; with a checksum behind it, only as a whole.
+    fn count_body(&mut self, now: Time) -> Result<(), Violation> {
+        let Some(arriving) = self.arriving else {
+            return Ok(());
+        };
+        let is_all_taken = arriving.taken == arriving.length;
+        let is_whole = is_all_taken && arriving.is_verified;
         if is_whole {
             self.arriving = None;
+        } else if arriving.trailer {
+            return Ok(());
         }
         let id = arriving.stream;
         let Some(state) = self.streams.get_mut(&id).filter(|_| !arriving.is_stale) else {

@@ -12,7 +12,7 @@ impl Features {
     /// A CRC-32C behind each body (W-3.6).
     pub const BODY_CHECKSUM: Self = Self(2);
     /// What this implementation can do.
-    pub const SUPPORTED: Self = Self::NONE;
+    pub const SUPPORTED: Self = Self::BODY_CHECKSUM;
 
     /// From the bits on the wire.
     #[must_use]

@@ -52,6 +52,8 @@ pub enum Frame {
         end_of_record: bool,
         /// The direction is finished, OK.
         finishes: bool,
+        /// The body's checksum follows it.
+        trailer: bool,
     },
     /// What a receiver has, absolute.
     Ack {
@@ -182,6 +184,7 @@ impl Frame {
             opens: header.has(flag::OPEN),
             end_of_record: header.has(flag::END_OF_RECORD),
             finishes: header.has(flag::FINISH),
+            trailer: header.has(flag::TRAILER),
         }
     }
 
@@ -287,11 +290,13 @@ impl Frame {
                 opens,
                 end_of_record,
                 finishes,
+                trailer,
                 ..
             } => {
                 let flags = bit(*opens, flag::OPEN)
                     | bit(*end_of_record, flag::END_OF_RECORD)
-                    | bit(*finishes, flag::FINISH);
+                    | bit(*finishes, flag::FINISH)
+                    | bit(*trailer, flag::TRAILER);
                 (flags, *stream, *offset, *record)
             }
             Self::Ack {

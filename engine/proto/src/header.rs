@@ -64,6 +64,8 @@ pub(crate) mod flag {
     pub(crate) const END_KNOWN: u8 = 8;
     /// The last chunk of a resume.
     pub(crate) const LAST: u8 = 16;
+    /// The checksum of the body follows it (W-3.6).
+    pub(crate) const TRAILER: u8 = 32;
 }
 
 /// A header whose fields have been checked (W-2.2 to W-2.6).
@@ -122,10 +124,13 @@ impl Header {
 
     /// Flags and payload length that this type may have.
     fn check(&self) -> Result<(), Violation> {
-        use flag::{END_KNOWN, END_OF_RECORD, FINISH, LAST, OPEN};
+        use flag::{END_KNOWN, END_OF_RECORD, FINISH, LAST, OPEN, TRAILER};
         let status_max = 4 + 2 + STATUS_TEXT_BYTES_MAX as u64;
         let (flags, least, most) = match self.kind {
-            kind::DATA => (OPEN | END_OF_RECORD | FINISH, 0, BODY_BYTES_MAX),
+            kind::DATA => {
+                let flags = OPEN | END_OF_RECORD | FINISH | TRAILER;
+                (flags, u64::from(self.has(TRAILER)), BODY_BYTES_MAX)
+            }
             kind::ACK => (END_KNOWN, 16, 16),
             kind::SESSION_CREDIT | kind::STREAM_CREDIT => (0, 0, 0),
             kind::PING | kind::PONG | kind::DRAIN => (0, 0, 0),

@@ -16,6 +16,7 @@
 //! Each message: prefix (magic, type, length), body, CRC-32C. Each proof is a MAC over everything
 //! before it, so that nothing that was offered can be altered on the way.
 
+use crate::body_checksum::BodyChecksum;
 use crate::feature::Features;
 use crate::handshake_error::HandshakeError;
 use crate::id::{Epoch, SessionId};
@@ -109,7 +110,10 @@ impl LocalEndpoint {
         Self {
             name: EndpointName::new(name).unwrap_or_else(|_| fallback()),
             incarnation,
-            features: Features::SUPPORTED,
+            features: match config.body_checksum {
+                BodyChecksum::Off => Features::NONE,
+                BodyChecksum::Auto | BodyChecksum::Always => Features::BODY_CHECKSUM,
+            },
             limits: SessionLimits::of(config),
         }
     }

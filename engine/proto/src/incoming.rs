@@ -35,4 +35,8 @@ pub struct Incoming {
     pub skip: u64,
     /// The last byte ends a record that was not received before.
     pub end_of_record: bool,
+    /// Behind the body follow 4 bytes: its CRC-32C, little-endian. Read them too, compare with
+    /// that of all `length` bytes, and report both with [`crate::Session::handle_trailer`].
+    /// Nothing of the body counts, nor may be told to anybody, before.
+    pub trailer: bool,
 }

@@ -17,6 +17,7 @@
 
 mod accept;
 mod arriving;
+mod body_checksum;
 mod close_reason;
 mod dial;
 mod event;
@@ -52,6 +53,7 @@ mod violation;
 mod wire;
 
 pub use accept::{Accept, AllowedNames, Authentication, Claim, Decision, KeyGrant, Need};
+pub use body_checksum::{BodyChecksum, TRAILER_BYTES, Trailer};
 pub use close_reason::CloseReason;
 pub use dial::Dial;
 pub use event::Event;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::body_checksum::BodyChecksum;
+
 /// Oldest version this implementation speaks.
 pub const VERSION_MIN: u16 = 1;
 /// Newest version this implementation speaks.
@@ -59,6 +61,8 @@ pub struct SessionConfig {
     pub resume_window: Duration,
     /// A drain takes at most so long.
     pub drain_timeout: Duration,
+    /// Whether bodies are followed by a checksum, if the peer agrees.
+    pub body_checksum: BodyChecksum,
 }
 
 impl Default for SessionConfig {
@@ -72,6 +76,7 @@ impl Default for SessionConfig {
             heartbeat: Duration::from_secs(5),
             resume_window: Duration::from_secs(120),
             drain_timeout: Duration::from_secs(30),
+            body_checksum: BodyChecksum::Off,
         }
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::arriving::Arriving;
+use crate::body_checksum::BodyChecksum;
 use crate::close_reason::CloseReason;
 use crate::event::Event;
+use crate::feature::Features;
 use crate::frame::Frame;
 use crate::hello::{Established, SessionLimits};
 use crate::id::{BodyId, Epoch, SessionId, Side, StreamId};
@@ -105,6 +107,8 @@ pub struct Session {
     pub(crate) offer_serial: u64,
     pub(crate) credit: SessionCredit,
     pub(crate) peer_limits: Option<SessionLimits>,
+    /// Fixed by the first connection.
+    features: Features,
     pub(crate) is_send_blocked: bool,
     /// Kept so that an ack needs no allocation.
     pub(crate) released: Vec<Extent>,
@@ -160,6 +164,7 @@ impl Session {
             offer_serial: 0,
             credit: SessionCredit::new(config.session_window_bytes),
             peer_limits: None,
+            features: Features::NONE,
             is_send_blocked: false,
             released: Vec::new(),
             arriving: None,
@@ -217,6 +222,9 @@ impl Session {
         self.last_heard = now;
         self.last_sent = now;
         self.statistics.attaches += 1;
+        if self.peer_limits.is_none() {
+            self.features = established.features;
+        }
         self.learn_limits(established.peer_limits);
         self.begin_resume(established.resumed);
         Ok(())
@@ -259,6 +267,15 @@ impl Session {
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// When to send checksums behind bodies; off until both ends agreed.
+    #[must_use]
+    pub fn body_checksum(&self) -> BodyChecksum {
+        match self.features.contains(Features::BODY_CHECKSUM) {
+            true => self.config.body_checksum,
+            false => BodyChecksum::Off,
+        }
     }
 
     /// Whether it is over.

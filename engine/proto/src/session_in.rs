@@ -57,6 +57,7 @@ impl Session {
                 opens,
                 end_of_record,
                 finishes,
+                trailer,
             } => {
                 let arriving = Arriving {
                     stream,
@@ -66,6 +67,8 @@ impl Session {
                     taken: 0,
                     end_of_record,
                     finishes,
+                    trailer,
+                    is_verified: !trailer,
                     is_stale: false,
                 };
                 return self.on_data(arriving, opens).map(Some);

@@ -1,5 +1,6 @@
 //! What goes to the network.
 
+use crate::body_checksum::{BodyChecksum, Trailer};
 use crate::frame::Frame;
 use crate::id::StreamId;
 use crate::limit::{BODY_BYTES_MAX, CONTROL_BATCH_BYTES};
@@ -112,7 +113,7 @@ impl Session {
                 continue;
             };
             if cut.length == 0 {
-                self.send_header(now, id, 0, out);
+                self.send_header(now, id, 0, Trailer::None, out);
                 self.rotate(id);
                 continue;
             }
@@ -158,7 +159,14 @@ impl Session {
     }
 
     /// The header of a body of `length` bytes, at the stream's cursor.
-    fn send_header(&mut self, now: Time, id: StreamId, length: u64, out: &mut Vec<u8>) {
+    fn send_header(
+        &mut self,
+        now: Time,
+        id: StreamId,
+        length: u64,
+        trailer: Trailer,
+        out: &mut Vec<u8>,
+    ) {
         let Some(state) = self.streams.get_mut(&id) else {
             return;
         };
@@ -190,6 +198,7 @@ impl Session {
             opens,
             end_of_record,
             finishes,
+            trailer: trailer == Trailer::Behind,
         };
         self.emit(&frame, out);
         self.owe_finish(id);
@@ -213,16 +222,24 @@ impl Session {
     }
 
     /// The caller holds `length` bytes of the offered body (1 to the offer's length): appends the
-    /// header to `out`; the caller sends it and the bytes behind it. False: the offer is void (the
-    /// stream was reset, or the connection replaced), nothing is appended, the bytes are not to
-    /// be sent.
+    /// header to `out`; the caller sends it, and behind it the bytes and what `trailer` says.
+    /// False: the offer is void (the stream was reset, or the connection replaced) or checksums
+    /// were not agreed; nothing is appended, the bytes are not to be sent.
     #[must_use]
-    pub fn commit(&mut self, now: Time, offer: Offer, length: u64, out: &mut Vec<u8>) -> bool {
+    pub fn commit(
+        &mut self,
+        now: Time,
+        offer: Offer,
+        length: u64,
+        trailer: Trailer,
+        out: &mut Vec<u8>,
+    ) -> bool {
         let length = length.min(offer.length);
-        if !self.take_offer(offer) || length == 0 {
+        let is_agreed = trailer == Trailer::None || self.body_checksum() != BodyChecksum::Off;
+        if !self.take_offer(offer) || length == 0 || !is_agreed {
             return false;
         }
-        self.send_header(now, offer.stream, length, out);
+        self.send_header(now, offer.stream, length, trailer, out);
         self.rotate(offer.stream);
         true
     }

@@ -42,9 +42,9 @@ fn entry() -> impl Strategy<Value = ResumeEntry> {
 }
 
 fn data() -> impl Strategy<Value = Frame> {
-    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    let flags = any::<[bool; 4]>();
     (stream(), position(), position(), 0..=1_048_576_u32, flags).prop_map(
-        |(stream, offset, record, length, (opens, end_of_record, finishes))| Frame::Data {
+        |(stream, offset, record, length, [opens, end_of_record, finishes, trailer])| Frame::Data {
             stream,
             offset,
             record,
@@ -52,6 +52,7 @@ fn data() -> impl Strategy<Value = Frame> {
             opens,
             end_of_record,
             finishes,
+            trailer: trailer && length > 0,
         },
     )
 }

@@ -46,6 +46,32 @@ fn data(length: u32, [opens, end_of_record, finishes]: [bool; 3]) -> Frame {
         opens,
         end_of_record,
         finishes,
+        trailer: false,
+    }
+}
+
+fn with_trailer(frame: Frame) -> Frame {
+    match frame {
+        Frame::Data {
+            stream,
+            offset,
+            record,
+            length,
+            opens,
+            end_of_record,
+            finishes,
+            ..
+        } => Frame::Data {
+            stream,
+            offset,
+            record,
+            length,
+            opens,
+            end_of_record,
+            finishes,
+            trailer: true,
+        },
+        other => other,
     }
 }
 
@@ -61,6 +87,10 @@ fn frames() -> Vec<(&'static str, Frame)> {
         (
             "data of the largest body",
             data(1 << 20, [false, true, false]),
+        ),
+        (
+            "data with a checksum behind it",
+            with_trailer(data(4096, [false, true, false])),
         ),
         ("empty record", data(0, [false, true, false])),
         ("ack", ack(false)),

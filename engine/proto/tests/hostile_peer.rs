@@ -8,7 +8,7 @@ use ringway_proto::testing::{Frame, ResumeEntry};
 use ringway_proto::{
     BodyId, BodyKind, EndpointName, Epoch, Established, Event, Features, Next, PeerIdentity,
     Session, SessionConfig, SessionId, SessionLimits, Side, Status, StreamId, StreamOptions, Time,
-    Transmit,
+    Trailer, Transmit,
 };
 
 const OFFSET_MAX: u64 = 1 << 62;
@@ -93,6 +93,7 @@ fn frame() -> impl Strategy<Value = Frame> {
             opens: flags[0],
             end_of_record: flags[1],
             finishes: flags[2],
+            trailer: false,
         }),
         3 => entry().prop_map(|entry| Frame::Ack {
             stream: entry.stream,
@@ -232,7 +233,9 @@ impl Victim {
             0..32 => self.session.withdraw(offer),
             _ => {
                 let length = (offer.length * u64::from(share) / 255).max(1);
-                let _ = self.session.commit(self.now, offer, length, &mut out);
+                let _ = self
+                    .session
+                    .commit(self.now, offer, length, Trailer::None, &mut out);
             }
         }
     }

@@ -215,7 +215,8 @@ impl<K: Kernel> Shard<K> {
             return false;
         };
         let replayed_before = session.proto.statistics().replayed_bytes;
-        if !session.proto.commit(now, offer, length, out) {
+        let trailer = ringway_proto::Trailer::None;
+        if !session.proto.commit(now, offer, length, trailer, out) {
             return false;
         }
         self.statistics.replayed_bytes +=

@@ -1,6 +1,8 @@
 //! Bodies: sources that fail, pieces that are not held, turns between streams.
 
-use ringway_proto::{BodyId, BodyKind, Event, Offer, SessionConfig, Side, Status, Transmit};
+use ringway_proto::{
+    BodyId, BodyKind, Event, Offer, SessionConfig, Side, Status, Trailer, Transmit,
+};
 
 use crate::harness::Pair;
 
@@ -139,7 +141,7 @@ fn streams_take_turns() {
         assert!(
             pair.end(A)
                 .session
-                .commit(now, offer, offer.length, &mut out)
+                .commit(now, offer, offer.length, Trailer::None, &mut out)
         );
     }
     for round in turns.chunks(3) {
@@ -158,7 +160,12 @@ fn a_reset_voids_the_offer_and_releases_everything() {
     let now = pair.now;
     pair.end(A).reset(now, id);
     let mut out = Vec::new();
-    assert!(!pair.end(A).session.commit(now, held, 5000, &mut out));
+    assert!(
+        !pair
+            .end(A)
+            .session
+            .commit(now, held, 5000, Trailer::None, &mut out)
+    );
     pair.run();
     assert!(pair.see(A).retained().is_empty());
     assert_eq!(

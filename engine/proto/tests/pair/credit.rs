@@ -1,7 +1,7 @@
 //! Credit: what is granted is kept to, and never runs dry for good.
 
 use ringway_proto::testing::{Frame, session_ledger};
-use ringway_proto::{Rule, SessionConfig, Side, Status, StreamId, Transmit};
+use ringway_proto::{Rule, SessionConfig, Side, Status, StreamId, Trailer, Transmit};
 
 use crate::harness::{Pair, tight};
 
@@ -119,6 +119,7 @@ fn data(stream: StreamId, offset: u64, length: u32) -> Frame {
         opens: true,
         end_of_record: false,
         finishes: false,
+        trailer: false,
     }
 }
 
@@ -206,7 +207,7 @@ fn a_session_without_credit_does_not_ask_its_streams() {
     let mut bodies = 0;
     while let Some(transmit) = session.poll_transmit(now, &mut out, 1 << 20) {
         if let Transmit::Body(offer) = transmit {
-            assert!(session.commit(now, offer, offer.length, &mut out));
+            assert!(session.commit(now, offer, offer.length, Trailer::None, &mut out));
             bodies += 1;
         }
         out.clear();

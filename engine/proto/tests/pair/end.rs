@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ringway_proto::{
-    BodyId, BodyKind, Event, Incoming, Next, Offer, SendError, Session, SessionConfig, SessionId,
-    Side, Status, StreamId, StreamOptions, Time, Transmit, Violation,
+    BodyChecksum, BodyId, BodyKind, Event, Incoming, Next, Offer, SendError, Session,
+    SessionConfig, SessionId, Side, Status, StreamId, StreamOptions, TRAILER_BYTES, Time, Trailer,
+    Transmit, Violation,
 };
 
 /// What was given to a stream to send.
@@ -44,6 +45,7 @@ pub struct End {
     pub is_fed_by_hand: bool,
     // Of the connection.
     rest: Vec<u8>,
+    unchecked: Vec<u8>,
     arriving: Option<(Incoming, u64)>,
     pub offer: Option<Offer>,
 }
@@ -71,6 +73,7 @@ impl End {
             bodies_made: 0,
             is_fed_by_hand: false,
             rest: Vec::new(),
+            unchecked: Vec::new(),
             arriving: None,
             offer: None,
         }
@@ -159,6 +162,7 @@ impl End {
 
     pub fn forget_connection(&mut self) {
         self.rest.clear();
+        self.unchecked.clear();
         self.arriving = None;
     }
 
@@ -195,6 +199,33 @@ impl End {
     }
 
     fn take_body(&mut self, now: Time, bytes: &[u8]) -> Result<usize, Violation> {
+        if self.arriving.is_some_and(|(incoming, _)| incoming.trailer) {
+            return self.take_checked_body(now, bytes);
+        }
+        self.take_plain_body(now, bytes)
+    }
+
+    /// Nothing of it is told before its checksum has come.
+    fn take_checked_body(&mut self, now: Time, bytes: &[u8]) -> Result<usize, Violation> {
+        let Some((incoming, _)) = self.arriving else {
+            return Ok(0);
+        };
+        let missing = incoming.length as usize + TRAILER_BYTES - self.unchecked.len();
+        let count = missing.min(bytes.len());
+        self.unchecked.extend_from_slice(&bytes[..count]);
+        if count < missing {
+            return Ok(count);
+        }
+        let mut body = std::mem::take(&mut self.unchecked);
+        let trailer = body.split_off(incoming.length as usize);
+        let received = u32::from_le_bytes(trailer.try_into().expect("four bytes"));
+        self.session
+            .handle_trailer(now, received, crc32c::crc32c(&body))?;
+        self.take_plain_body(now, &body)?;
+        Ok(count)
+    }
+
+    fn take_plain_body(&mut self, now: Time, bytes: &[u8]) -> Result<usize, Violation> {
         let Some((incoming, taken)) = &mut self.arriving else {
             return Ok(0);
         };
@@ -263,11 +294,19 @@ impl End {
     fn commit(&mut self, now: Time, offer: Offer, length: u64, wire: &mut Vec<u8>) {
         let length = length.min(offer.length);
         let before = wire.len();
-        if self.session.commit(now, offer, length, wire) {
+        let trailer = match self.session.body_checksum() {
+            BodyChecksum::Off => Trailer::None,
+            BodyChecksum::Auto | BodyChecksum::Always => Trailer::Behind,
+        };
+        if self.session.commit(now, offer, length, trailer, wire) {
             assert!(wire.len() > before, "a header");
             let (_, body) = &self.bodies[&offer.body];
             let start = offer.body_offset as usize;
-            wire.extend_from_slice(&body[start..start + length as usize]);
+            let part = &body[start..start + length as usize];
+            wire.extend_from_slice(part);
+            if trailer == Trailer::Behind {
+                wire.extend_from_slice(&crc32c::crc32c(part).to_le_bytes());
+            }
         } else {
             assert_eq!(wire.len(), before);
         }

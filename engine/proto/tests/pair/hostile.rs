@@ -33,6 +33,7 @@ fn data(offset: u64, record: u64, length: u32, end_of_record: bool) -> Frame {
         opens: true,
         end_of_record,
         finishes: false,
+        trailer: false,
     }
 }
 
@@ -112,6 +113,7 @@ fn frames_of_streams_that_nobody_opened_are_violations() {
         opens: false,
         end_of_record: true,
         finishes: false,
+        trailer: false,
     };
     assert_eq!(broken(&[ack]), (Rule::StreamUnknown, 3, 0));
     assert_eq!(broken(&[stop]), (Rule::StreamUnknown, 3, 0));

@@ -1,7 +1,7 @@
 //! Anything an application, a network and a scheduler may do, in any order.
 
 use proptest::prelude::*;
-use ringway_proto::{BodyKind, SessionConfig, Side, Status, StreamId};
+use ringway_proto::{BodyChecksum, BodyKind, SessionConfig, Side, Status, StreamId};
 
 use crate::harness::{Pair, tight};
 
@@ -181,25 +181,22 @@ fn check_ends(pair: &Pair) {
 }
 
 fn config() -> impl Strategy<Value = SessionConfig> {
-    (
-        1..9000_u64,
-        1..12_000_u64,
-        1..9_u64,
-        1..30_000_u64,
-        1..9000_u64,
-    )
-        .prop_map(
-            |(stream_window_bytes, session_window_bytes, streams_max, retained, unacked)| {
-                SessionConfig {
-                    stream_window_bytes,
-                    session_window_bytes,
-                    streams_max,
-                    retained_bytes_max: retained,
-                    unacked_bytes_max: unacked,
-                    ..tight()
-                }
+    let windows = (1..9000_u64, 1..12_000_u64);
+    let caps = (1..30_000_u64, 1..9000_u64);
+    (windows, caps, 1..9_u64, any::<bool>()).prop_map(|(windows, caps, streams_max, is_checked)| {
+        SessionConfig {
+            stream_window_bytes: windows.0,
+            session_window_bytes: windows.1,
+            retained_bytes_max: caps.0,
+            unacked_bytes_max: caps.1,
+            streams_max,
+            body_checksum: match is_checked {
+                true => BodyChecksum::Always,
+                false => BodyChecksum::Off,
             },
-        )
+            ..tight()
+        }
+    })
 }
 
 proptest! {

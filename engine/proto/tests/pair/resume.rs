@@ -3,6 +3,7 @@
 use ringway_proto::testing::{Frame, ResumeEntry};
 use ringway_proto::{
     CloseReason, Event, Rule, SendError, SessionConfig, SessionError, Side, Status, StreamId,
+    Trailer,
 };
 
 use crate::harness::{Pair, tight};
@@ -188,7 +189,12 @@ fn an_offer_of_an_older_connection_is_void() {
     pair.cut_and_attach();
     let now = pair.now;
     let mut out = Vec::new();
-    assert!(!pair.end(A).session.commit(now, offer, 5000, &mut out));
+    assert!(
+        !pair
+            .end(A)
+            .session
+            .commit(now, offer, 5000, Trailer::None, &mut out)
+    );
     assert!(out.is_empty());
     pair.end(A).offer = None;
     pair.run();
