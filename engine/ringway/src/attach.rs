@@ -312,6 +312,7 @@ impl<K: Kernel> Shard<K> {
         let Some(connection) = self.connections.remove(key.0) else {
             return;
         };
+        self.let_go_of_request(&connection);
         for pipe in pipes_of(&mut { connection.ingress.sink }, connection.egress) {
             self.kernel.release_pipe(pipe, false);
         }
@@ -427,9 +428,8 @@ impl<K: Kernel> Shard<K> {
             let _ = reply.send(());
         }
         let streams = std::mem::take(&mut session.streams);
-        for mut stream in streams.into_values() {
-            stream.fail_sending(error);
-            stream.fail_receiving(error);
+        for (id, stream) in streams {
+            self.detach_stream(key, id, stream, error);
         }
     }
 

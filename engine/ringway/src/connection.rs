@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use ringway_io::{BufferRef, Descriptor, Lease, OpId, Pipe, Route};
-use ringway_proto::{Incoming, Offer, StreamId};
+use ringway_proto::{Incoming, Offer};
 
 use crate::session::SessionKey;
 use crate::statistics::BodyPath;
@@ -47,26 +47,6 @@ impl Connection {
             ingress: Ingress::default(),
             egress: Egress::default(),
         }
-    }
-}
-
-impl Connection {
-    /// Bytes of this stream are in pipes, in flight, or about to be written.
-    pub(crate) fn is_receiving_for(&self, stream: StreamId) -> bool {
-        let ingress = &self.ingress;
-        let is_ours = ingress
-            .body
-            .as_ref()
-            .is_some_and(|body| body.incoming.stream == stream);
-        let is_working = ingress.is_busy
-            || !ingress.writes.is_empty()
-            || ingress.sink.draining.is_some()
-            || ingress
-                .sink
-                .filling
-                .as_ref()
-                .is_some_and(|(_, held)| *held > 0);
-        is_ours && is_working
     }
 }
 

@@ -643,6 +643,7 @@ impl<K: Kernel> Shard<K> {
         if entry.shared.outbox.failure().is_none() {
             entry.publish_acked();
         }
+        self.forget_detached(owner, stream);
     }
 
     pub(crate) fn check_source(

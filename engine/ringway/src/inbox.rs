@@ -128,13 +128,11 @@ impl Inbox {
     ) -> Poll<RecordTaken> {
         let mut state = self.lock();
         let mut consumed = 0;
-        while let Some(chunk) = state.chunks.pop_front() {
+        while !state.has_whole_record()
+            && let Some(chunk) = state.chunks.pop_front()
+        {
             consumed += chunk.bytes.len() as u64;
-            let is_last = chunk.end_of_record;
             state.record.push_back(chunk);
-            if is_last {
-                break;
-            }
         }
         let received: u64 = state.record_bytes();
         if received > bytes_max {
@@ -193,30 +191,37 @@ impl State {
         Some((chunk, report))
     }
 
+    /// Chunks of the first record that are here: what was put back may hold several.
+    fn record_chunks(&self) -> usize {
+        let end = self.record.iter().position(|chunk| chunk.end_of_record);
+        end.map_or(self.record.len(), |last| last + 1)
+    }
+
+    fn has_whole_record(&self) -> bool {
+        self.record.iter().any(|chunk| chunk.end_of_record)
+    }
+
     fn record_bytes(&self) -> u64 {
-        self.record
-            .iter()
-            .map(|chunk| chunk.bytes.len() as u64)
-            .sum()
+        let chunks = self.record.iter().take(self.record_chunks());
+        chunks.map(|chunk| chunk.bytes.len() as u64).sum()
     }
 
     fn take_record(&mut self) -> Option<Bytes> {
-        if !self.record.back()?.end_of_record {
-            return None;
-        }
-        Some(self.join_record())
+        self.has_whole_record().then(|| self.join_record())
     }
 
     fn join_record(&mut self) -> Bytes {
-        if self.record.len() == 1 {
+        let count = self.record_chunks();
+        if count == 1 {
             return self
                 .record
                 .pop_front()
                 .map(|chunk| chunk.bytes)
                 .unwrap_or_default();
         }
-        let mut joined = BytesMut::with_capacity(self.record.iter().map(|c| c.bytes.len()).sum());
-        for chunk in self.record.drain(..) {
+        let bytes = usize::try_from(self.record_bytes()).unwrap_or(0);
+        let mut joined = BytesMut::with_capacity(bytes);
+        for chunk in self.record.drain(..count) {
             joined.extend_from_slice(&chunk.bytes);
         }
         joined.freeze()
@@ -284,6 +289,23 @@ mod tests {
             }
         );
         assert_eq!(inbox.try_pop().expect("still there").0.bytes, "abcdef");
+    }
+
+    #[test]
+    fn a_record_that_was_too_large_is_not_joined_with_the_next() {
+        let inbox = Inbox::default();
+        inbox.push(chunk(b"abcdef", 0, true));
+        inbox.push(chunk(b"gh", 6, true));
+        assert!(matches!(
+            inbox.poll_record(5, &mut context()),
+            Poll::Ready(Err(_))
+        ));
+        for expected in ["abcdef", "gh"] {
+            let Poll::Ready(Ok((Some(record), _))) = inbox.poll_record(8, &mut context()) else {
+                panic!("a whole record was there")
+            };
+            assert_eq!(record, expected);
+        }
     }
 
     #[test]

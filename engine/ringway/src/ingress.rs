@@ -390,6 +390,8 @@ impl<K: Kernel> Shard<K> {
             }
             Destination::Inbox | Destination::InboxThenFile => {
                 self.put_into_inbox(key, owner, &body, bytes.slice(..here));
+                // Requests wait behind what a dropped future had put back.
+                self.serve_requests(owner, stream);
                 here
             }
             Destination::Buffer { room } => {
@@ -407,6 +409,7 @@ impl<K: Kernel> Shard<K> {
                 let connection = self.connections.get_mut(key.0)?;
                 let write = (offset, bytes.slice(..count));
                 connection.ingress.writes.push_back(write);
+                self.file_holds(owner, stream, count as u64);
                 self.body_taken(key, count as u64, false);
                 return Some(count);
             }
@@ -648,8 +651,24 @@ impl<K: Kernel> Shard<K> {
         }
         self.statistics.received_direct_bytes += count as u64;
         let bytes = frozen(buffer, count);
-        // A request may have come meanwhile: then these bytes are copied to it.
-        self.take_body_bytes(key, &bytes);
+        self.take_all_body_bytes(key, bytes);
+    }
+
+    /// Takes bytes of the current body to wherever they belong by now: a request may have come
+    /// meanwhile, with room for a part of them.
+    fn take_all_body_bytes(&mut self, key: ConnectionKey, mut bytes: Bytes) {
+        while !bytes.is_empty() {
+            let Some(connection) = self.connections.get_mut(key.0) else {
+                return;
+            };
+            if !connection.ingress.writes.is_empty() {
+                return connection.ingress.backlog.push_front(bytes);
+            }
+            match self.take_body_bytes(key, &bytes) {
+                Some(count) if count > 0 => bytes = bytes.slice(count..),
+                _ => return,
+            }
+        }
     }
 
     fn returns_buffer(&mut self, owner: SessionKey, stream: StreamId) -> bool {
@@ -676,7 +695,9 @@ impl<K: Kernel> Shard<K> {
         }
         let is_dead = self.ingress_session(key).is_none();
         if count == 0 || is_dead {
-            return;
+            // It may be over, or forgotten, and was only kept for its buffer.
+            self.serve_requests(owner, stream);
+            return self.forget_detached(owner, stream);
         }
         let ends_record = self.body_taken(key, count as u64, false);
         self.statistics.received_direct_bytes += count as u64;
@@ -717,35 +738,31 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
-    /// The file was given up while bytes for it were in hand: they go where the rest goes.
+    /// The file was given up while bytes for it were in hand: nobody wants them.
     fn write_is_unwanted(&mut self, key: ConnectionKey, owner: SessionKey) {
         let Some(connection) = self.connections.get_mut(key.0) else {
             return;
         };
         let writes = std::mem::take(&mut connection.ingress.writes);
-        let Some(body) = connection.ingress.body.clone() else {
-            return;
-        };
-        let stream = body.incoming.stream;
-        let length: u64 = writes.iter().map(|(_, bytes)| bytes.len() as u64).sum();
-        let mut at = body.at - length;
-        let is_whole = body.remaining == 0;
-        let count = writes.len();
-        for (index, (_, bytes)) in writes.into_iter().enumerate() {
-            let (offset, size) = (at, bytes.len() as u64);
-            at += size;
-            let is_last = index + 1 == count;
-            match self.stream_mut(owner, stream) {
-                Some(entry) if !entry.is_discarding => entry.shared.inbox.push(Chunk {
-                    bytes,
-                    offset,
-                    end_of_record: is_last && is_whole && body.incoming.end_of_record,
-                }),
-                _ => self.consume(owner, stream, size),
-            }
+        let length = writes.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+        if let Some(body) = &connection.ingress.body {
+            let stream = body.incoming.stream;
+            self.give_up_held(key, owner, stream, length);
         }
+    }
+
+    /// Bytes that were taken for a file go nowhere. A request is only given up midway when its
+    /// stream is over or discards what arrives, so that nobody misses them.
+    fn give_up_held(
+        &mut self,
+        key: ConnectionKey,
+        owner: SessionKey,
+        stream: StreamId,
+        length: u64,
+    ) {
+        self.consume(owner, stream, length);
+        self.file_lets_go(owner, stream);
         if self.body_stored(key, length) {
-            self.serve_requests(owner, stream);
             self.advance_ingress(key);
         }
     }
@@ -827,12 +844,11 @@ impl<K: Kernel> Shard<K> {
         else {
             return false;
         };
-        let held_elsewhere = self.connections.get(key.0).map_or(0, Connection::sink_held);
         let stream = body.incoming.stream;
         let Destination::File { room, .. } = self.destination(owner, stream) else {
             return false;
         };
-        let wanted = body.remaining.min(room.saturating_sub(held_elsewhere));
+        let wanted = body.remaining.min(room);
         let Some(connection) = self.connections.get_mut(key.0) else {
             return false;
         };
@@ -870,6 +886,7 @@ impl<K: Kernel> Shard<K> {
                     body.remaining -= u64::from(count);
                     body.at += u64::from(count);
                 }
+                self.file_holds(owner, stream, u64::from(count));
                 true
             }
             Err(Errno::EAGAIN) => false,
@@ -1037,22 +1054,11 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
-    /// The file is of no use any more (it failed, or its future was dropped): what the pipes hold
-    /// cannot be put anywhere else. If the stream is discarding, it is counted and dropped;
-    /// otherwise the connection is given up, and the bytes come again by replay.
+    /// The file is of no use any more: neither is what the pipes hold for it.
     fn sink_given_up(&mut self, key: ConnectionKey, owner: SessionKey, stream: StreamId) {
-        let is_discarding = self
-            .stream_mut(owner, stream)
-            .is_none_or(|entry| entry.is_discarding);
         let held = self.connections.get(key.0).map_or(0, Connection::sink_held);
         self.close_sink(key);
-        if held > 0 && !is_discarding {
-            return self.lose_connection(key, "a receive into a file was dropped midway");
-        }
-        self.consume(owner, stream, held);
-        if self.body_stored(key, held) {
-            self.advance_ingress(key);
-        }
+        self.give_up_held(key, owner, stream, held);
     }
 
     // --- completions ---------------------------------------------------------------------------
@@ -1103,12 +1109,16 @@ impl Connection {
 }
 
 fn frozen(buffer: BufferMut, count: usize) -> Bytes {
+    let start = buffer.range.start;
     match buffer.memory {
         BufferMemory::Heap(mut memory) => {
-            memory.truncate(count);
-            Bytes::from(memory)
+            memory.truncate(start + count);
+            Bytes::from(memory).slice(start..)
         }
-        BufferMemory::Lease(lease) => lease.freeze(count).into_bytes(),
+        BufferMemory::Lease(lease) => {
+            let lease = lease.freeze(start + count);
+            lease.into_bytes().slice(start..)
+        }
     }
 }
 

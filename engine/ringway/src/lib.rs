@@ -32,6 +32,7 @@ mod attach;
 mod block_on;
 mod config;
 mod connection;
+mod detached;
 mod dial;
 mod egress;
 mod engine;

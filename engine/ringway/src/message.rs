@@ -16,7 +16,7 @@ use crate::payload::Payload;
 use crate::reply::Reply;
 use crate::session::{Session, SessionKey};
 use crate::statistics::Statistics;
-use crate::stream::{Landed, Stream, StreamProgress, Written};
+use crate::stream::{Landed, Stream, StreamProgress, StreamShared, Written};
 use crate::target::Target;
 
 /// A future that need not be `Send`, made on the shard it will run on.
@@ -113,6 +113,8 @@ pub(crate) enum Message {
     ReceiveInto {
         session: SessionKey,
         stream: StreamId,
+        /// What has arrived stays receivable when the shard has forgotten the stream.
+        shared: Arc<StreamShared>,
         buffer: Vec<u8>,
         reply: Reply<Landed>,
     },
@@ -120,6 +122,7 @@ pub(crate) enum Message {
     ReceiveIntoFile {
         session: SessionKey,
         stream: StreamId,
+        shared: Arc<StreamShared>,
         file: Descriptor,
         offset: u64,
         bytes_max: u64,

@@ -4,12 +4,16 @@ use bytes::Bytes;
 use ringway_io::{BufferRef, Completion, Descriptor, Errno, Kernel, Op};
 use ringway_proto::{Status, StreamId};
 
+use std::sync::Arc;
+
 use crate::Error;
+use crate::connection::Connection;
 use crate::inbox::{Chunk, End};
 use crate::purpose::Purpose;
 use crate::session::SessionKey;
 use crate::shard::Shard;
-use crate::stream_entry::{FileRequest, Request, StreamEntry};
+use crate::stream::StreamShared;
+use crate::stream_entry::{Request, StreamEntry};
 
 /// Where the next byte of a stream belongs.
 #[derive(Debug)]
@@ -32,20 +36,13 @@ pub(crate) enum Destination {
 }
 
 impl<K: Kernel> Shard<K> {
-    pub(crate) fn stream_mut(
-        &mut self,
-        key: SessionKey,
-        stream: StreamId,
-    ) -> Option<&mut StreamEntry> {
-        self.sessions.get_mut(key.0)?.streams.get_mut(&stream)
-    }
-
     /// Where arriving bytes go now. Requests whose future is gone are dropped here.
     pub(crate) fn destination(&mut self, key: SessionKey, stream: StreamId) -> Destination {
         let Some(entry) = self.stream_mut(key, stream) else {
             return Destination::Nowhere;
         };
-        if entry.is_discarding {
+        // After an end nothing is owed; what a reset stream still had under way is not wanted.
+        if entry.is_discarding || entry.has_receive_ended {
             return Destination::Nowhere;
         }
         entry.drop_forgotten();
@@ -62,18 +59,27 @@ impl<K: Kernel> Shard<K> {
             Some(Request::File(request)) => Destination::File {
                 file: request.file.clone(),
                 offset: request.offset,
-                room: request.room(),
+                room: request.room_to_take(),
             },
         }
     }
 
     /// A receive that names a destination; what waits in the inbox goes there first.
-    pub(crate) fn request_receive(&mut self, key: SessionKey, stream: StreamId, request: Request) {
-        let Some(entry) = self.stream_mut(key, stream) else {
-            return answer_ended(request, Error::StreamEnded);
-        };
-        entry.requests.push_back(request);
+    pub(crate) fn request_receive(
+        &mut self,
+        key: SessionKey,
+        stream: StreamId,
+        shared: Arc<StreamShared>,
+        request: Request,
+    ) {
+        if self.stream_mut(key, stream).is_none() {
+            self.revive_stream(key, stream, shared);
+        }
+        if let Some(entry) = self.stream_mut(key, stream) {
+            entry.requests.push_back(request);
+        }
         self.serve_requests(key, stream);
+        self.forget_detached(key, stream);
         let connection = self.sessions.get(key.0).and_then(|entry| entry.connection);
         if let Some(connection) = connection {
             self.advance_ingress(connection);
@@ -83,15 +89,8 @@ impl<K: Kernel> Shard<K> {
     /// A future that waited for a direct receive was dropped: its buffer or file is let go at
     /// once, unless the kernel is at work on it; then as soon as that has ended.
     pub(crate) fn forget_requests(&mut self, key: SessionKey, stream: StreamId) {
-        let connection = self.sessions.get(key.0).and_then(|entry| entry.connection);
-        let is_receiving = connection
-            .and_then(|connection| self.connections.get(connection.0))
-            .is_some_and(|connection| connection.is_receiving_for(stream));
-        if let Some(entry) = self.stream_mut(key, stream)
-            && !is_receiving
-        {
-            entry.drop_forgotten();
-        }
+        self.serve_requests(key, stream);
+        self.forget_detached(key, stream);
         self.resume_ingress(key);
     }
 
@@ -123,14 +122,15 @@ impl<K: Kernel> Shard<K> {
         let Some(entry) = self.stream_mut(key, stream) else {
             return false;
         };
-        let Some((chunk, consumed)) = entry.shared.inbox.try_pop() else {
-            return self.end_request(key, stream);
-        };
         let Some(Request::Buffer(request)) = entry.requests.front_mut() else {
             return false;
         };
+        // The kernel has the buffer: what it fills in comes first.
         let Some(buffer) = &mut request.buffer else {
             return false;
+        };
+        let Some((chunk, consumed)) = entry.shared.inbox.try_pop() else {
+            return self.end_request(key, stream);
         };
         let count = chunk.bytes.len().min(request.length - request.filled);
         if request.filled == 0 {
@@ -207,7 +207,8 @@ impl<K: Kernel> Shard<K> {
         let Some(Request::File(request)) = entry.requests.front_mut() else {
             return false;
         };
-        if request.is_writing_inbox {
+        // One write at a time, also after a request that was given up during its own.
+        if request.is_writing_inbox || request.held > 0 || entry.inbox_write.is_some() {
             return false;
         }
         if request.room() == 0 {
@@ -265,24 +266,29 @@ impl<K: Kernel> Shard<K> {
             return;
         };
         let bytes = entry.inbox_write.take().unwrap_or_default();
-        let Some(Request::File(request)) = entry.requests.front_mut() else {
-            return;
+        let result = match completion.result {
+            Ok(0) => Err(Errno::EIO),
+            Ok(count) => Ok(count as usize),
+            Err(errno) => Err(errno),
         };
-        let count = match completion.result {
-            Ok(count) if count > 0 => count as usize,
-            failed => {
-                self.sink_failed(key, stream, failed.err().unwrap_or(Errno::EIO));
-                return self.resume_ingress(key);
+        match (entry.requests.front_mut(), result) {
+            (Some(Request::File(request)), Ok(count)) if request.is_writing_inbox => {
+                request.offset += count as u64;
+                request.written += count as u64;
+                let (file, offset) = (request.file.clone(), request.offset);
+                if count < bytes.len() {
+                    return self.write_inbox(key, stream, file, offset, bytes.slice(count..));
+                }
+                request.is_writing_inbox = false;
             }
-        };
-        request.offset += count as u64;
-        request.written += count as u64;
-        let (file, offset) = (request.file.clone(), request.offset);
-        if count < bytes.len() {
-            return self.write_inbox(key, stream, file, offset, bytes.slice(count..));
+            (Some(Request::File(request)), Err(errno)) if request.is_writing_inbox => {
+                self.sink_failed(key, stream, errno);
+            }
+            // Its request was given up meanwhile.
+            _ => {}
         }
-        request.is_writing_inbox = false;
         self.serve_requests(key, stream);
+        self.forget_detached(key, stream);
         self.resume_ingress(key);
     }
 
@@ -296,12 +302,39 @@ impl<K: Kernel> Shard<K> {
         };
         request.offset += count;
         request.written += count;
+        request.held = request.held.saturating_sub(count);
         let is_full = request.room() == 0;
         self.consume(key, stream, count);
         if is_full {
             self.answer_file(key, stream, None);
-            self.serve_requests(key, stream);
         }
+        self.serve_requests(key, stream);
+    }
+
+    /// Bytes were taken from a connection that are to be written to the front request's file.
+    pub(crate) fn file_holds(&mut self, key: SessionKey, stream: StreamId, count: u64) {
+        let entry = self.stream_mut(key, stream);
+        if let Some(Request::File(request)) = entry.and_then(|entry| entry.requests.front_mut()) {
+            request.held += count;
+        }
+    }
+
+    /// A connection is gone, and with it what it held for a file: that comes again.
+    pub(crate) fn let_go_of_request(&mut self, connection: &Connection) {
+        let Some(body) = &connection.ingress.body else {
+            return;
+        };
+        self.file_lets_go(connection.session, body.incoming.stream);
+    }
+
+    /// Nothing is on its way into the front request's file any more.
+    pub(crate) fn file_lets_go(&mut self, key: SessionKey, stream: StreamId) {
+        let entry = self.stream_mut(key, stream);
+        if let Some(Request::File(request)) = entry.and_then(|entry| entry.requests.front_mut()) {
+            request.held = 0;
+        }
+        self.serve_requests(key, stream);
+        self.forget_detached(key, stream);
     }
 
     fn answer_file(
@@ -333,12 +366,6 @@ impl<K: Kernel> Shard<K> {
         self.stop_stream(key, stream, Status::sink_failed(&errno.to_string()));
     }
 
-    fn fail_requests(&mut self, key: SessionKey, stream: StreamId, error: &Error) {
-        if let Some(entry) = self.stream_mut(key, stream) {
-            entry.fail_receiving(error);
-        }
-    }
-
     /// Nothing of this stream is wanted any more; credit flows on, so that the session does.
     pub(crate) fn discard_arrivals(&mut self, key: SessionKey, stream: StreamId) {
         let Some(entry) = self.stream_mut(key, stream) else {
@@ -350,6 +377,22 @@ impl<K: Kernel> Shard<K> {
             consumed += report;
         }
         self.consume(key, stream, consumed);
+    }
+
+    fn fail_requests(&mut self, key: SessionKey, stream: StreamId, error: &Error) {
+        let Some(entry) = self.stream_mut(key, stream) else {
+            return;
+        };
+        entry.end_receiving(End::Failed(error.clone()));
+        let shared = Arc::clone(&entry.shared);
+        for request in entry.requests.drain(..) {
+            match request {
+                Request::Buffer(request) => {
+                    request.answer(false, Some(End::Failed(error.clone())), &shared);
+                }
+                Request::File(request) => request.answer(Some(Err(error.clone()))),
+            }
+        }
     }
 
     /// Answers the front request if the direction has ended; true when it was answered.
@@ -388,31 +431,6 @@ impl StreamEntry {
             if let Some(Request::Buffer(request)) = self.requests.pop_front() {
                 request.answer(false, None, &self.shared);
             }
-        }
-    }
-
-    /// The receiving direction is over, unsuccessfully: nobody waits on.
-    pub(crate) fn fail_receiving(&mut self, error: &Error) {
-        self.end_receiving(End::Failed(error.clone()));
-        for request in self.requests.drain(..) {
-            match request {
-                Request::Buffer(request) => {
-                    let end = Some(End::Failed(error.clone()));
-                    request.answer(false, end, &self.shared);
-                }
-                Request::File(request) => request.answer(Some(Err(error.clone()))),
-            }
-        }
-    }
-}
-
-fn answer_ended(request: Request, error: Error) {
-    let shared = crate::stream::StreamShared::default();
-    match request {
-        Request::Buffer(request) => request.answer(false, Some(End::Failed(error)), &shared),
-        Request::File(FileRequest { reply, .. }) => {
-            let end = Some(Err(error));
-            drop(reply.send(crate::stream::Written { bytes: 0, end }));
         }
     }
 }

@@ -141,6 +141,7 @@ impl<K: Kernel> Shard<K> {
             Message::ReceiveInto {
                 session,
                 stream,
+                shared,
                 buffer,
                 reply,
             } => {
@@ -151,11 +152,12 @@ impl<K: Kernel> Shard<K> {
                     offset: 0,
                     reply,
                 });
-                self.request_receive(session, stream, request);
+                self.request_receive(session, stream, shared, request);
             }
             Message::ReceiveIntoFile {
                 session,
                 stream,
+                shared,
                 file,
                 offset,
                 bytes_max,
@@ -167,9 +169,10 @@ impl<K: Kernel> Shard<K> {
                     written: 0,
                     bytes_max,
                     is_writing_inbox: false,
+                    held: 0,
                     reply,
                 });
-                self.request_receive(session, stream, request);
+                self.request_receive(session, stream, shared, request);
             }
             Message::ForgetRequests { session, stream } => self.forget_requests(session, stream),
             Message::StreamDropped { session, stream } => self.drop_stream(session, stream),
@@ -506,6 +509,7 @@ impl<K: Kernel> Shard<K> {
         if !has_ended {
             self.stop_stream(key, stream, Status::dropped());
         }
+        self.resume_ingress(key);
     }
 }
 

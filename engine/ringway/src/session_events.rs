@@ -128,12 +128,8 @@ impl<K: Kernel> Shard<K> {
     }
 
     fn on_receive_end(&mut self, key: SessionKey, stream: StreamId, end: End) {
-        let is_failure = matches!(end, End::Failed(_));
         if let Some(entry) = self.stream_mut(key, stream) {
-            entry.end_receiving(end.clone());
-            if let (true, End::Failed(error)) = (is_failure, end) {
-                entry.fail_receiving(&error);
-            }
+            entry.end_receiving(end);
         }
         self.serve_requests(key, stream);
     }
@@ -176,15 +172,9 @@ impl<K: Kernel> Shard<K> {
 
     /// Both directions are over: what the application has not read stays in the inbox.
     fn on_stream_ended(&mut self, key: SessionKey, stream: StreamId) {
-        self.serve_requests(key, stream);
-        let Some(session) = self.sessions.get_mut(key.0) else {
-            return;
-        };
-        if let Some(mut entry) = session.streams.remove(&stream) {
-            entry.fail_sending(&Error::StreamEnded);
-            for request in entry.requests.drain(..) {
-                drop(request);
-            }
+        let session = self.sessions.get_mut(key.0);
+        if let Some(entry) = session.and_then(|session| session.streams.remove(&stream)) {
+            self.detach_stream(key, stream, entry, &Error::StreamEnded);
         }
     }
 

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringway_io::{Completion, Kernel, Lease, Op, OpId, TeardownReport, Wait};
-use ringway_proto::Time;
+use ringway_proto::{StreamId, Time};
 
 use crate::accept::ListenerEntry;
 use crate::config::Config;
@@ -38,6 +38,7 @@ use crate::session_directory::SessionDirectory;
 use crate::session_entry::SessionEntry;
 use crate::slab::Slab;
 use crate::statistics::Statistics;
+use crate::stream_entry::StreamEntry;
 use crate::task::Tasks;
 use crate::timers::{Timer, Timers};
 
@@ -61,6 +62,8 @@ pub struct Shard<K: Kernel> {
     pub(crate) dials: Slab<Dial>,
     pub(crate) listeners: Slab<ListenerEntry>,
     pub(crate) dirty: VecDeque<SessionKey>,
+    /// Streams that have outlived their protocol state.
+    pub(crate) detached: BTreeMap<(SessionKey, StreamId), StreamEntry>,
     /// Connections whose receive was not armed for want of buffers.
     pub(crate) starved: VecDeque<ConnectionKey>,
     /// Connections that wait for a pipe.
@@ -95,6 +98,7 @@ impl<K: Kernel> Shard<K> {
             dials: Slab::default(),
             listeners: Slab::default(),
             dirty: VecDeque::new(),
+            detached: BTreeMap::new(),
             starved: VecDeque::new(),
             pipeless: VecDeque::new(),
             resting: BTreeMap::new(),
@@ -264,12 +268,12 @@ impl<K: Kernel> Shard<K> {
         &mut self.kernel
     }
 
-    /// What is left: sessions, connections, handshakes, dials, tasks, ops. All zero after a
-    /// clean end.
+    /// What is left: sessions (and streams that outlived theirs), connections, handshakes, dials,
+    /// tasks, ops. All zero after a clean end.
     #[must_use]
     pub fn outstanding(&self) -> [usize; 6] {
         [
-            self.sessions.len(),
+            self.sessions.len() + self.detached.len(),
             self.connections.len(),
             self.handshakes.len(),
             self.dials.len(),
@@ -356,7 +360,8 @@ impl<K: Kernel> Shard<K> {
         let Some((deadline_ns, _)) = self.shutdown else {
             return true;
         };
-        let is_quiet = self.sessions.len() == 0 && self.connections.len() == 0;
+        let has_sessions = self.sessions.len() > 0 || !self.detached.is_empty();
+        let is_quiet = !has_sessions && self.connections.len() == 0;
         if !is_quiet && self.kernel.now_ns() < deadline_ns {
             return true;
         }
@@ -368,6 +373,7 @@ impl<K: Kernel> Shard<K> {
         self.tasks.clear();
         self.mailbox.close();
         self.fail_all_sessions();
+        self.drop_detached();
         // A tenth of a second on top: the cancellations themselves need a moment.
         let deadline_ns = deadline_ns.max(self.kernel.now_ns() + 100_000_000);
         let report = self.kernel.teardown(deadline_ns);

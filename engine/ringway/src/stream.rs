@@ -129,7 +129,15 @@ impl Stream {
             end_of_record,
             reply,
         });
-        answer.await?
+        answer.await?.map_err(|error| self.cause_of(error))
+    }
+
+    /// What ended the sending direction, where the shard only knows that it is gone.
+    fn cause_of(&self, error: Error) -> Error {
+        match error {
+            Error::StreamEnded => self.send_failure().unwrap_or(error),
+            error => error,
+        }
     }
 
     /// Waits until the peer's engine has copied everything before `offset`.
@@ -243,6 +251,7 @@ impl Stream {
         self.post(Message::ReceiveInto {
             session: self.key(),
             stream: self.id(),
+            shared: Arc::clone(&self.0.shared),
             buffer,
             reply,
         });
@@ -275,6 +284,7 @@ impl Stream {
         self.post(Message::ReceiveIntoFile {
             session: self.key(),
             stream: self.id(),
+            shared: Arc::clone(&self.0.shared),
             file: file.descriptor().clone(),
             offset,
             bytes_max,
@@ -394,13 +404,14 @@ impl<T: PutBack> Drop for Landing<'_, T> {
         let Some(answer) = self.answer.take() else {
             return;
         };
-        match answer.abandon() {
-            Some(landed) => landed.put_back(&self.stream.0.shared.inbox),
-            None => self.stream.post(Message::ForgetRequests {
-                session: self.stream.key(),
-                stream: self.stream.id(),
-            }),
+        if let Some(landed) = answer.abandon() {
+            landed.put_back(&self.stream.0.shared.inbox);
         }
+        // Also then: a request behind this one may be waiting for what was put back.
+        self.stream.post(Message::ForgetRequests {
+            session: self.stream.key(),
+            stream: self.stream.id(),
+        });
     }
 }
 

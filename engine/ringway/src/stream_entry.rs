@@ -76,6 +76,8 @@ pub(crate) struct FileRequest {
     pub(crate) bytes_max: u64,
     /// A write of bytes from the inbox is under way.
     pub(crate) is_writing_inbox: bool,
+    /// Taken from a connection for it and not written yet, bytes.
+    pub(crate) held: u64,
     pub(crate) reply: Reply<Written>,
 }
 
@@ -98,6 +100,8 @@ pub(crate) struct StreamEntry {
     /// Acked by the peer, told to the application once `checks` is 0.
     pub(crate) acked: u64,
     pub(crate) finish_acked: bool,
+    /// The protocol has forgotten the stream; why its sending direction is over.
+    pub(crate) over: Option<Error>,
 }
 
 impl StreamEntry {
@@ -114,6 +118,7 @@ impl StreamEntry {
             checks: 0,
             acked: 0,
             finish_acked: false,
+            over: None,
         }
     }
 
@@ -130,6 +135,11 @@ impl StreamEntry {
     /// The sending direction is over, unsuccessfully.
     pub(crate) fn fail_sending(&mut self, error: &Error) {
         self.shared.outbox.fail(error.clone());
+        self.fail_pending(error);
+    }
+
+    /// What was not accepted yet never will be.
+    pub(crate) fn fail_pending(&mut self, error: &Error) {
         for pending in self.sends.drain(..) {
             match pending {
                 PendingSend::Body { reply, .. } => drop(reply.send(Err(error.clone()))),
@@ -142,6 +152,11 @@ impl StreamEntry {
     pub(crate) fn end_receiving(&mut self, end: End) {
         self.has_receive_ended = true;
         self.shared.inbox.end(end);
+    }
+
+    /// Something is under way that names it.
+    pub(crate) fn is_at_work(&self) -> bool {
+        !self.requests.is_empty() || self.inbox_write.is_some() || self.checks > 0
     }
 }
 
@@ -156,11 +171,11 @@ impl Request {
 }
 
 impl Request {
-    /// The kernel is at work on its buffer, or on its file with bytes from the inbox.
+    /// The kernel is at work on its buffer, or bytes are on their way into its file.
     pub(crate) fn is_in_use(&self) -> bool {
         match self {
             Self::Buffer(request) => request.buffer.is_none(),
-            Self::File(request) => request.is_writing_inbox,
+            Self::File(request) => request.is_writing_inbox || request.held > 0,
         }
     }
 }
@@ -188,6 +203,14 @@ impl BufferRequest {
 impl FileRequest {
     pub(crate) fn room(&self) -> u64 {
         self.bytes_max - self.written
+    }
+
+    /// What may still be taken from a connection for it: nothing for a future that was dropped.
+    pub(crate) fn room_to_take(&self) -> u64 {
+        if self.reply.is_forgotten() {
+            return 0;
+        }
+        self.room() - self.held
     }
 
     pub(crate) fn answer(self, end: Option<Result<Status, Error>>) {

@@ -4,7 +4,7 @@
 //! be used from any thread; waking from the shard itself costs a queue push and no doorbell.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -52,7 +52,7 @@ pub(crate) struct Tasks(Rc<RefCell<State>>);
 
 struct State {
     ready: Arc<Ready>,
-    slots: HashMap<u64, Slot>,
+    slots: BTreeMap<u64, Slot>,
     next_id: u64,
 }
 
@@ -69,7 +69,7 @@ impl Tasks {
         });
         Self(Rc::new(RefCell::new(State {
             ready,
-            slots: HashMap::new(),
+            slots: BTreeMap::new(),
             next_id: 0,
         })))
     }
