@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use ringway_io::{Descriptor, Kernel, Lease, Pipe};
+use ringway_io::{Descriptor, Kernel, Pipe};
 use ringway_proto::{
     Claim, CloseReason, Decision, Established, Intent, PeerIdentity, Refusal, SessionId, Side,
 };
@@ -330,7 +330,7 @@ impl<K: Kernel> Shard<K> {
         let Some(connection) = self.connections.get(key.0) else {
             return;
         };
-        let mut leases: Vec<Lease> = Vec::new();
+        let mut leases = connection.unfenced.clone();
         for piece in &connection.egress.queue {
             match piece {
                 Piece::Pipe {

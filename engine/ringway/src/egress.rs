@@ -10,17 +10,13 @@
 //! a frame that nobody can finish. At most one body is being loaded and the queue holds at most
 //! one body, so control never waits behind more than one piece.
 
-use ringway_io::{
-    BufferMemory, BufferMut, BufferRef, Completion, Errno, FileStat, Kernel, Op,
-    Payload as OpPayload, Pipe, Readiness, Residency,
-};
-use ringway_proto::{BodyId, Offer, Status, StreamId, Transmit};
+use ringway_io::{BufferRef, Completion, Errno, Kernel, Op, Payload as OpPayload, Pipe, Readiness};
+use ringway_proto::{Offer, Transmit};
 
-use crate::Error;
-use crate::connection::{Connection, ConnectionKey, Loading, Piece};
+use crate::connection::{Connection, ConnectionKey, Piece};
 use crate::path_table::{BodySource, PathQuestion, explain_path};
-use crate::payload::{FileRange, Payload};
-use crate::purpose::{ConnectionOp, Purpose};
+use crate::payload::Payload;
+use crate::purpose::ConnectionOp;
 use crate::session::SessionKey;
 use crate::shard::Shard;
 use crate::statistics::BodyPath;
@@ -30,13 +26,10 @@ const INLINE_BYTES: usize = 64 << 10;
 
 /// A body piece while other streams are active: a small message waits behind at most one
 /// (measured: 256 KiB costs no visible throughput, 1 MiB puts 0.2 ms before every small message).
-const SHARED_PIECE_BYTES: u64 = 256 << 10;
+pub(crate) const SHARED_PIECE_BYTES: u64 = 256 << 10;
 
 /// A body piece while nothing else is to be sent: one pipe.
 const LONE_PIECE_BYTES: u64 = 1 << 20;
-
-/// At most so much of a file is spliced inline at a time: 0.03 ms when it is in the page cache.
-const INLINE_SPLICE_BYTES: u32 = 256 << 10;
 
 /// What came of trying to move the front of the queue.
 enum Push {
@@ -49,7 +42,7 @@ enum Push {
 }
 
 /// What came of an offer.
-enum Take {
+pub(crate) enum Take {
     /// In the queue, or appended to the inline bytes.
     Taken,
     /// Being loaded.
@@ -87,10 +80,8 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
-    // --- filling the queue ---------------------------------------------------------------------
-
     /// Asks the protocol for what to send; true when there is something in the queue.
-    fn refill(&mut self, key: ConnectionKey) -> bool {
+    pub(crate) fn refill(&mut self, key: ConnectionKey) -> bool {
         let mut out = Vec::new();
         let now = self.now();
         loop {
@@ -131,7 +122,7 @@ impl<K: Kernel> Shard<K> {
     }
 
     /// Puts inline bytes behind what is queued.
-    fn queue_inline(&mut self, key: ConnectionKey, bytes: Vec<u8>) {
+    pub(crate) fn queue_inline(&mut self, key: ConnectionKey, bytes: Vec<u8>) {
         if let Some(connection) = self.connections.get_mut(key.0)
             && !bytes.is_empty()
         {
@@ -142,7 +133,12 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
-    fn take_offer(&mut self, key: ConnectionKey, offer: Offer, out: &mut Vec<u8>) -> Take {
+    pub(crate) fn take_offer(
+        &mut self,
+        key: ConnectionKey,
+        offer: Offer,
+        out: &mut Vec<u8>,
+    ) -> Take {
         let Some(connection) = self.connections.get(key.0) else {
             return Take::Later;
         };
@@ -174,7 +170,7 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
-    fn question(
+    pub(crate) fn question(
         &self,
         connection: &Connection,
         choice: crate::config::PathChoice,
@@ -196,7 +192,7 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
-    fn withdraw(&mut self, owner: SessionKey, offer: Offer) -> Take {
+    pub(crate) fn withdraw(&mut self, owner: SessionKey, offer: Offer) -> Take {
         if let Some(session) = self.sessions.get_mut(owner.0) {
             session.proto.withdraw(offer);
         }
@@ -205,7 +201,13 @@ impl<K: Kernel> Shard<K> {
 
     /// Appends the header for `length` held bytes of the offer.
     /// False: the offer is void, the bytes are not to be sent.
-    fn commit(&mut self, key: ConnectionKey, offer: Offer, length: u64, out: &mut Vec<u8>) -> bool {
+    pub(crate) fn commit(
+        &mut self,
+        key: ConnectionKey,
+        offer: Offer,
+        length: u64,
+        out: &mut Vec<u8>,
+    ) -> bool {
         let now = self.now();
         let owner = self
             .connections
@@ -225,7 +227,7 @@ impl<K: Kernel> Shard<K> {
         true
     }
 
-    fn take_memory(
+    pub(crate) fn take_memory(
         &mut self,
         key: ConnectionKey,
         offer: Offer,
@@ -260,13 +262,13 @@ impl<K: Kernel> Shard<K> {
         Take::Taken
     }
 
-    fn queue_piece(&mut self, key: ConnectionKey, piece: Piece) {
+    pub(crate) fn queue_piece(&mut self, key: ConnectionKey, piece: Piece) {
         if let Some(connection) = self.connections.get_mut(key.0) {
             connection.egress.queue.push_back(piece);
         }
     }
 
-    fn note_zero_copy_choice(&mut self, key: ConnectionKey, path: BodyPath) {
+    pub(crate) fn note_zero_copy_choice(&mut self, key: ConnectionKey, path: BodyPath) {
         let Some(connection) = self.connections.get_mut(key.0) else {
             return;
         };
@@ -278,7 +280,7 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
-    fn take_lease_by_splice(
+    pub(crate) fn take_lease_by_splice(
         &mut self,
         key: ConnectionKey,
         offer: Offer,
@@ -321,7 +323,7 @@ impl<K: Kernel> Shard<K> {
         clippy::too_many_arguments,
         reason = "one call each, all of them are the piece"
     )]
-    fn queue_pipe(
+    pub(crate) fn queue_pipe(
         &mut self,
         key: ConnectionKey,
         offer: Offer,
@@ -339,7 +341,7 @@ impl<K: Kernel> Shard<K> {
         self.queue_piece(key, Piece::Pipe { pipe, held, lease });
     }
 
-    fn pipe_for(&mut self, key: ConnectionKey) -> Option<Pipe> {
+    pub(crate) fn pipe_for(&mut self, key: ConnectionKey) -> Option<Pipe> {
         let pipe = self.kernel.acquire_pipe();
         if pipe.is_none() {
             self.statistics.pipes_exhausted += 1;
@@ -350,7 +352,7 @@ impl<K: Kernel> Shard<K> {
         pipe
     }
 
-    fn later(&mut self, key: ConnectionKey, offer: Offer) -> Take {
+    pub(crate) fn later(&mut self, key: ConnectionKey, offer: Offer) -> Take {
         match self
             .connections
             .get(key.0)
@@ -360,310 +362,6 @@ impl<K: Kernel> Shard<K> {
             None => Take::Later,
         }
     }
-
-    // --- files ---------------------------------------------------------------------------------
-
-    fn take_file(
-        &mut self,
-        key: ConnectionKey,
-        offer: Offer,
-        range: &FileRange,
-        path: BodyPath,
-        out: &mut Vec<u8>,
-    ) -> Take {
-        if path != BodyPath::SpliceFile {
-            return self.read_file(key, offer, range);
-        }
-        let Some(pipe) = self.pipe_for(key) else {
-            return self.later(key, offer);
-        };
-        let offset = range.offset + offer.body_offset;
-        let length = offer.length.min(u64::from(pipe.capacity));
-        let length = u32::try_from(length).unwrap_or(u32::MAX);
-        let held = self.splice_hot(range, offset, &pipe, length);
-        if held > 0 {
-            self.statistics.file_pieces_hot += 1;
-            self.queue_pipe(key, offer, pipe, held, None, BodyPath::SpliceFile, out);
-            return Take::Taken;
-        }
-        self.statistics.file_pieces_cold += 1;
-        let op = Op::SpliceFromFile {
-            file: range.file.descriptor().clone(),
-            offset,
-            pipe: pipe.write.clone(),
-            length,
-        };
-        self.load(key, offer, Some(pipe), ConnectionOp::LoadSplice, op)
-    }
-
-    /// Splices as much as is in the page cache, in bounded steps; 0 when the first is not.
-    fn splice_hot(&mut self, range: &FileRange, offset: u64, pipe: &Pipe, length: u32) -> u32 {
-        let file = range.file.descriptor();
-        let mut held = 0;
-        while held < length {
-            let step = INLINE_SPLICE_BYTES.min(length - held);
-            let at = offset + u64::from(held);
-            if self.kernel.residency(file, at, step) != Residency::Resident {
-                break;
-            }
-            let before_ns = self.kernel.now_ns();
-            let spliced = self.kernel.splice_from_file(file, at, pipe, step);
-            let taken_ns = self.kernel.now_ns() - before_ns;
-            let longest_ns = &mut self.statistics.inline_splice_longest_ns;
-            *longest_ns = taken_ns.max(*longest_ns);
-            match spliced {
-                Ok(count) if count > 0 => held += count,
-                _ => break,
-            }
-        }
-        held
-    }
-
-    fn read_file(&mut self, key: ConnectionKey, offer: Offer, range: &FileRange) -> Take {
-        let length = offer.length.min(SHARED_PIECE_BYTES);
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let buffer = match self.kernel.lease(length) {
-            Some(lease) => BufferMut::lease(lease, length),
-            None => {
-                self.statistics.leases_exhausted += 1;
-                BufferMut::heap(vec![0; length])
-            }
-        };
-        let op = Op::Read {
-            file: range.file.descriptor().clone(),
-            offset: range.offset + offer.body_offset,
-            buffer,
-        };
-        self.load(key, offer, None, ConnectionOp::LoadRead, op)
-    }
-
-    fn verify(&mut self, key: ConnectionKey, offer: Offer, file: ringway_io::Descriptor) -> Take {
-        let kind = ConnectionOp::Verify(offer.body);
-        self.load(key, offer, None, kind, Op::StatDescriptor { file })
-    }
-
-    fn load(
-        &mut self,
-        key: ConnectionKey,
-        offer: Offer,
-        pipe: Option<Pipe>,
-        kind: ConnectionOp,
-        op: Op,
-    ) -> Take {
-        let op = self.submit_on(key, kind, op);
-        if let Some(connection) = self.connections.get_mut(key.0) {
-            connection.egress.loading = Some(Loading { offer, pipe });
-            connection.loader = Some(op);
-        }
-        Take::Loading
-    }
-
-    fn on_loaded(&mut self, key: ConnectionKey, kind: ConnectionOp, completion: Completion) {
-        let Some(connection) = self.connections.get_mut(key.0) else {
-            return;
-        };
-        connection.loader = None;
-        let Some(loading) = connection.egress.loading.take() else {
-            return;
-        };
-        let owner = connection.session;
-        match kind {
-            ConnectionOp::Verify(body) => {
-                let now = source_now(&completion);
-                self.withdraw(owner, loading.offer);
-                self.verified(owner, body, now);
-            }
-            ConnectionOp::LoadSplice => self.on_load_spliced(key, loading, completion.result),
-            _ => self.on_load_read(key, loading.offer, completion),
-        }
-        self.mark_dirty(owner);
-    }
-
-    fn on_load_spliced(
-        &mut self,
-        key: ConnectionKey,
-        loading: Loading,
-        result: Result<u32, Errno>,
-    ) {
-        let Some(pipe) = loading.pipe else { return };
-        match result {
-            Ok(held) if held > 0 => {
-                let mut out = Vec::new();
-                let path = BodyPath::SpliceFile;
-                self.queue_pipe(key, loading.offer, pipe, held, None, path, &mut out);
-            }
-            failed => {
-                self.kernel.release_pipe(pipe, true);
-                self.load_failed(key, loading.offer, failed.err());
-            }
-        }
-    }
-
-    fn on_load_read(&mut self, key: ConnectionKey, offer: Offer, completion: Completion) {
-        let count = match completion.result {
-            Ok(count) if count > 0 => count as usize,
-            failed => return self.load_failed(key, offer, failed.err()),
-        };
-        let OpPayload::Buffer(buffer) = completion.payload else {
-            return self.load_failed(key, offer, Some(Errno::EIO));
-        };
-        let buffer = match buffer.memory {
-            BufferMemory::Lease(lease) => BufferRef::Lease(lease.freeze(count)),
-            BufferMemory::Heap(mut memory) => {
-                memory.truncate(count);
-                BufferRef::Bytes(memory.into())
-            }
-        };
-        let mut out = Vec::new();
-        if !self.commit(key, offer, count as u64, &mut out) {
-            return;
-        }
-        self.statistics
-            .paths
-            .add(BodyPath::ReadThenSend, count as u64);
-        self.queue_inline(key, out);
-        self.queue_piece(
-            key,
-            Piece::Memory {
-                buffer,
-                sent: 0,
-                path: BodyPath::ReadThenSend,
-            },
-        );
-    }
-
-    /// A file gave nothing: it ended early, or the disk failed. What was sent before stands; the
-    /// stream ends there with the cause.
-    fn load_failed(&mut self, key: ConnectionKey, offer: Offer, errno: Option<Errno>) {
-        let Some(owner) = self
-            .connections
-            .get(key.0)
-            .map(|connection| connection.session)
-        else {
-            return;
-        };
-        let body = offer.body;
-        self.withdraw(owner, offer);
-        if errno == Some(Errno::ECANCELED) {
-            return;
-        }
-        let (status, error) = match errno {
-            Some(errno) => (
-                Status::source_failed(&errno.to_string()),
-                Error::Kernel {
-                    operation: "read the source file",
-                    errno,
-                },
-            ),
-            None => self.shrunk(owner, body),
-        };
-        self.fail_source(owner, body, status, &error);
-    }
-
-    fn shrunk(&self, owner: SessionKey, body: BodyId) -> (Status, Error) {
-        let retained = self
-            .sessions
-            .get(owner.0)
-            .and_then(|session| session.bodies.get(&body));
-        let before = retained
-            .and_then(|retained| retained.identity)
-            .map_or(0, |stat| i128::from(stat.size));
-        let error = Error::SourceChanged {
-            what: "size",
-            before,
-            now: -1,
-        };
-        (
-            Status::source_changed("the file is shorter than it was"),
-            error,
-        )
-    }
-
-    /// Compares a file with what it was; bytes of another content are never sent.
-    fn verified(&mut self, owner: SessionKey, body: BodyId, now: Result<FileStat, Errno>) {
-        let Some(session) = self.sessions.get_mut(owner.0) else {
-            return;
-        };
-        let epoch = session.proto.epoch().0;
-        let Some(retained) = session.bodies.get_mut(&body) else {
-            return;
-        };
-        let before = retained.identity;
-        let error = match (before, now) {
-            (Some(before), Ok(now)) => difference(&before, &now),
-            (_, Err(errno)) if errno != Errno::ECANCELED => Some(Error::Kernel {
-                operation: "stat the source file",
-                errno,
-            }),
-            _ => None,
-        };
-        match error {
-            None => retained.verified_epoch = epoch,
-            Some(error) => {
-                let status = Status::source_changed(&error.to_string());
-                self.fail_source(owner, body, status, &error);
-            }
-        }
-    }
-
-    fn fail_source(&mut self, owner: SessionKey, body: BodyId, status: Status, error: &Error) {
-        let now = self.now();
-        let Some(session) = self.sessions.get_mut(owner.0) else {
-            return;
-        };
-        let Some(retained) = session.bodies.get(&body) else {
-            return;
-        };
-        let stream: StreamId = retained.stream;
-        session.proto.fail_source(now, stream, body, status);
-        if let Some(entry) = session.streams.get_mut(&stream) {
-            entry.is_finishing = true;
-            entry.fail_sending(error);
-        }
-        self.mark_dirty(owner);
-    }
-
-    /// After the last ack of a file range: was it the same file all the time?
-    pub(crate) fn on_source_check(
-        &mut self,
-        owner: SessionKey,
-        stream: StreamId,
-        before: &FileStat,
-        completion: &Completion,
-    ) {
-        let Some(entry) = self.stream_mut(owner, stream) else {
-            return;
-        };
-        entry.checks = entry.checks.saturating_sub(1);
-        if let Ok(now) = source_now(completion)
-            && let Some(error) = difference(before, &now)
-        {
-            entry.fail_sending(&error);
-        }
-        if entry.shared.outbox.failure().is_none() {
-            entry.publish_acked();
-        }
-        self.forget_detached(owner, stream);
-    }
-
-    pub(crate) fn check_source(
-        &mut self,
-        owner: SessionKey,
-        stream: StreamId,
-        range: &FileRange,
-        identity: FileStat,
-    ) {
-        if let Some(entry) = self.stream_mut(owner, stream) {
-            entry.checks += 1;
-        }
-        let file = range.file.descriptor().clone();
-        self.submit(
-            Purpose::SourceCheck(owner, stream, Box::new(identity)),
-            Op::StatDescriptor { file },
-        );
-    }
-
-    // --- moving the queue ----------------------------------------------------------------------
 
     fn push_front(&mut self, key: ConnectionKey) -> Push {
         let Some(connection) = self.connections.get_mut(key.0) else {
@@ -729,7 +427,7 @@ impl<K: Kernel> Shard<K> {
 
     /// Nothing can be sent any more. The peer may have closed the session, and its last words wait
     /// in our receive queue: as long as something is being received, that ends the connection.
-    fn send_failed(&mut self, key: ConnectionKey, errno: Errno) {
+    pub(crate) fn send_failed(&mut self, key: ConnectionKey, errno: Errno) {
         let Some(connection) = self.connections.get_mut(key.0) else {
             return;
         };
@@ -777,8 +475,6 @@ impl<K: Kernel> Shard<K> {
         Push::Waiting
     }
 
-    // --- completions ---------------------------------------------------------------------------
-
     pub(crate) fn on_egress_op(
         &mut self,
         key: ConnectionKey,
@@ -793,14 +489,19 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
-    fn set_sending(&mut self, key: ConnectionKey, is_busy: bool) {
+    pub(crate) fn set_sending(&mut self, key: ConnectionKey, is_busy: bool) {
         if let Some(connection) = self.connections.get_mut(key.0) {
             connection.egress.is_busy = is_busy;
         }
     }
 
     /// The first completion frees the stream, the notification the buffer, which the op holds.
-    fn on_zero_copy(&mut self, key: ConnectionKey, length: u32, completion: &Completion) {
+    pub(crate) fn on_zero_copy(
+        &mut self,
+        key: ConnectionKey,
+        length: u32,
+        completion: &Completion,
+    ) {
         if let OpPayload::Notification { copied } = completion.payload {
             let Some(connection) = self.connections.get_mut(key.0) else {
                 return;
@@ -824,7 +525,7 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
-    fn copy_instead(&mut self, key: ConnectionKey) {
+    pub(crate) fn copy_instead(&mut self, key: ConnectionKey) {
         self.set_sending(key, false);
         if let Some(connection) = self.connections.get_mut(key.0) {
             connection.egress.zero_copy.copied_in_a_row += 1;
@@ -835,7 +536,7 @@ impl<K: Kernel> Shard<K> {
         self.pump_egress(key);
     }
 
-    fn on_sent(&mut self, key: ConnectionKey, result: Result<u32, Errno>) {
+    pub(crate) fn on_sent(&mut self, key: ConnectionKey, result: Result<u32, Errno>) {
         let count = match result {
             Ok(count) if count > 0 => count as usize,
             Ok(_) => return self.send_failed(key, Errno::EPIPE),
@@ -858,31 +559,4 @@ impl<K: Kernel> Shard<K> {
         }
         self.pump_egress(key);
     }
-}
-
-fn source_now(completion: &Completion) -> Result<FileStat, Errno> {
-    match (&completion.result, &completion.payload) {
-        (Ok(_), OpPayload::Stat(stat)) => Ok(*stat),
-        (Err(errno), _) => Err(*errno),
-        (Ok(_), _) => Err(Errno::EIO),
-    }
-}
-
-/// What of a file's identity has changed, if anything.
-fn difference(before: &FileStat, now: &FileStat) -> Option<Error> {
-    let changed = |what, before: i128, now: i128| Error::SourceChanged { what, before, now };
-    if before.size != now.size {
-        return Some(changed("size", before.size.into(), now.size.into()));
-    }
-    if before.modified_ns != now.modified_ns {
-        return Some(changed(
-            "modification time",
-            before.modified_ns,
-            now.modified_ns,
-        ));
-    }
-    if before.changed_ns != now.changed_ns {
-        return Some(changed("change time", before.changed_ns, now.changed_ns));
-    }
-    None
 }

@@ -28,6 +28,7 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod arriving;
 mod attach;
 mod block_on;
 mod config;
@@ -38,6 +39,7 @@ mod egress;
 mod engine;
 mod error;
 mod file;
+mod frames;
 mod handshake;
 mod inbox;
 mod ingress;
@@ -54,13 +56,16 @@ mod queue;
 mod receiving;
 mod reply;
 mod requests;
+mod sending;
 mod session;
 mod session_directory;
 mod session_entry;
 mod session_events;
 mod shard;
+mod sink;
 mod slab;
 mod sleep;
+mod source;
 mod statistics;
 mod stream;
 mod stream_entry;

@@ -25,10 +25,13 @@ impl<K: Kernel> Shard<K> {
             return;
         };
         session.fencing.push(key);
+        // What the peer has not read yet still refers to them.
+        let leases = session.leases().collect();
         let at_ns = self.kernel.now_ns() + LINGER_NS;
         self.timers.add(at_ns, Timer::Linger(key));
         if let Some(connection) = self.connections.get_mut(key.0) {
             connection.is_lingering = true;
+            connection.unfenced = leases;
         }
         self.pump_egress(key);
         self.shut_when_sent(key);

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringway_io::{Completion, FileStat, Kernel, Op, Payload as OpPayload};
-use ringway_proto::{BodyKind, SendError, Status, StreamId};
+use ringway_io::Kernel;
+use ringway_proto::{Status, StreamId};
 
 use crate::config::StreamOptions;
 use crate::message::Message;
@@ -13,7 +13,6 @@ use crate::payload::Payload;
 use crate::purpose::Purpose;
 use crate::reply::Reply;
 use crate::session::{SessionKey, SessionState};
-use crate::session_entry::Retained;
 use crate::shard::Shard;
 use crate::stream::{Stream, StreamProgress, StreamShared};
 use crate::stream_entry::{BufferRequest, FileRequest, PendingSend, Request, Source, StreamEntry};
@@ -76,7 +75,7 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
-    fn on_session_message(&mut self, message: Message) {
+    pub(crate) fn on_session_message(&mut self, message: Message) {
         match message {
             Message::ReconnectNow(session) => self.reconnect_now(session),
             Message::Drain { session, reply } => self.drain_requested(session, Some(reply)),
@@ -96,7 +95,7 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
-    fn on_stream_message(&mut self, message: Message) {
+    pub(crate) fn on_stream_message(&mut self, message: Message) {
         match message {
             Message::Send {
                 session,
@@ -180,9 +179,7 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
-    // --- sessions ------------------------------------------------------------------------------
-
-    fn reconnect_now(&mut self, key: SessionKey) {
+    pub(crate) fn reconnect_now(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get(key.0) else {
             return;
         };
@@ -202,7 +199,7 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
-    fn drain_requested(&mut self, key: SessionKey, reply: Option<Reply<()>>) {
+    pub(crate) fn drain_requested(&mut self, key: SessionKey, reply: Option<Reply<()>>) {
         let now = self.now();
         let Some(session) = self.sessions.get_mut(key.0) else {
             return;
@@ -212,7 +209,7 @@ impl<K: Kernel> Shard<K> {
         self.mark_dirty(key);
     }
 
-    fn close_session(&mut self, key: SessionKey, reason: Status) {
+    pub(crate) fn close_session(&mut self, key: SessionKey, reason: Status) {
         let now = self.now();
         if let Some(session) = self.sessions.get_mut(key.0) {
             session.proto.close(now, reason);
@@ -220,16 +217,14 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
-    fn ended_error(&self, key: SessionKey) -> Error {
+    pub(crate) fn ended_error(&self, key: SessionKey) -> Error {
         match self.sessions.get(key.0).map(|entry| entry.shared.state()) {
             Some(SessionState::Ended(reason)) => Error::SessionEnded(reason),
             _ => Error::StreamEnded,
         }
     }
 
-    // --- streams -------------------------------------------------------------------------------
-
-    fn open_stream(
+    pub(crate) fn open_stream(
         &mut self,
         key: SessionKey,
         options: &StreamOptions,
@@ -284,7 +279,11 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
-    fn stream_progress(&self, key: SessionKey, stream: StreamId) -> Result<StreamProgress, Error> {
+    pub(crate) fn stream_progress(
+        &self,
+        key: SessionKey,
+        stream: StreamId,
+    ) -> Result<StreamProgress, Error> {
         let session = self.sessions.get(key.0).ok_or(Error::StreamEnded)?;
         let progress = session.proto.progress(stream).ok_or(Error::StreamEnded)?;
         Ok(StreamProgress {
@@ -296,177 +295,14 @@ impl<K: Kernel> Shard<K> {
         })
     }
 
-    fn queue_send(&mut self, key: SessionKey, stream: StreamId, send: PendingSend) {
-        // A stop that has arrived is to be the reason, not that the direction has ended by it.
-        self.drain_events(key);
-        let error = self.ended_error(key);
-        let session = self.sessions.get_mut(key.0);
-        let Some(entry) = session.and_then(|session| session.streams.get_mut(&stream)) else {
-            return refuse(send, error);
-        };
-        if let Some(failure) = entry.shared.outbox.failure() {
-            return refuse(send, failure);
-        }
-        if entry.is_finishing {
-            return refuse(send, Error::AlreadyFinished);
-        }
-        entry.is_finishing = matches!(send, PendingSend::Finish { .. });
-        entry.sends.push_back(send);
-        self.retry_sends(key, stream);
-    }
-
-    /// Gives the protocol what waits, in order, until it is blocked or a file is looked at.
-    pub(crate) fn retry_sends(&mut self, key: SessionKey, stream: StreamId) {
-        while self.accept_send(key, stream) {}
-        self.mark_dirty(key);
-    }
-
-    /// Accepts the oldest pending send; false when there is none, or it has to wait.
-    fn accept_send(&mut self, key: SessionKey, stream: StreamId) -> bool {
-        let now = self.now();
-        let Some(session) = self.sessions.get_mut(key.0) else {
-            return false;
-        };
-        let Some(entry) = session.streams.get_mut(&stream) else {
-            return false;
-        };
-        match entry.sends.front() {
-            None => return false,
-            Some(PendingSend::Finish { .. }) => {
-                if let Some(PendingSend::Finish { status, reply }) = entry.sends.pop_front() {
-                    let finished = session.proto.finish(now, stream, status);
-                    drop(reply.send(finished.map_err(Error::from)));
-                }
-                return true;
-            }
-            Some(PendingSend::Body { reply, .. }) if reply.is_forgotten() => {
-                entry.sends.pop_front();
-                return true;
-            }
-            Some(PendingSend::Body {
-                source: Source::Asked,
-                ..
-            }) => return false,
-            Some(PendingSend::Body {
-                source: Source::Unknown,
-                payload: Payload::File(range),
-                ..
-            }) => {
-                let file = range.file.descriptor().clone();
-                self.ask_source(key, stream, file);
-                return false;
-            }
-            Some(PendingSend::Body { .. }) => {}
-        }
-        let body = session.new_body();
-        let Some(entry) = session.streams.get_mut(&stream) else {
-            return false;
-        };
-        let Some(PendingSend::Body {
-            payload,
-            end_of_record,
-            source,
-            reply,
-        }) = entry.sends.pop_front()
-        else {
-            return false;
-        };
-        let identity = match source {
-            Source::Known(stat) => Some(*stat),
-            Source::Failed(error) => {
-                drop(reply.send(Err(error)));
-                return true;
-            }
-            Source::Memory | Source::Unknown | Source::Asked => None,
-        };
-        let kind = match payload {
-            Payload::File(_) => BodyKind::Range,
-            Payload::Bytes(_) | Payload::Lease(_) => BodyKind::Memory,
-        };
-        let sent = session
-            .proto
-            .send(now, stream, body, payload.len(), kind, end_of_record);
-        match sent {
-            Ok(end) => {
-                if !payload.is_empty() {
-                    let retained = Retained {
-                        payload,
-                        stream,
-                        identity,
-                        verified_epoch: 0,
-                    };
-                    session.bodies.insert(body, retained);
-                }
-                drop(reply.send(Ok(end)));
-                true
-            }
-            Err(SendError::Blocked { retained, allowed }) if entry.fail_when_full => {
-                drop(reply.send(Err(Error::RetentionFull { retained, allowed })));
-                true
-            }
-            Err(SendError::Blocked { .. }) => {
-                self.statistics.send_blocked += 1;
-                let source = identity.map_or(Source::Memory, |stat| Source::Known(Box::new(stat)));
-                entry.sends.push_front(PendingSend::Body {
-                    payload,
-                    end_of_record,
-                    source,
-                    reply,
-                });
-                false
-            }
-            Err(error) => {
-                drop(reply.send(Err(Error::from(error))));
-                true
-            }
-        }
-    }
-
-    fn ask_source(&mut self, key: SessionKey, stream: StreamId, file: ringway_io::Descriptor) {
-        let session = self.sessions.get_mut(key.0);
-        let entry = session.and_then(|session| session.streams.get_mut(&stream));
-        if let Some(PendingSend::Body { source, .. }) =
-            entry.and_then(|entry| entry.sends.front_mut())
-        {
-            *source = Source::Asked;
-        }
-        self.submit(
-            Purpose::SourceStat(key, stream),
-            Op::StatDescriptor { file },
-        );
-    }
-
-    pub(crate) fn on_source_stat(
-        &mut self,
-        key: SessionKey,
-        stream: StreamId,
-        completion: Completion,
-    ) {
-        let session = self.sessions.get_mut(key.0);
-        let Some(entry) = session.and_then(|session| session.streams.get_mut(&stream)) else {
-            return;
-        };
-        let asked = entry.sends.iter_mut().find_map(|send| match send {
-            PendingSend::Body {
-                source: source @ Source::Asked,
-                payload: Payload::File(range),
-                ..
-            } => Some((source, range.offset.saturating_add(range.length))),
-            _ => None,
-        });
-        if let Some((source, end)) = asked {
-            *source = source_of(completion, end);
-        }
-        self.retry_sends(key, stream);
-    }
-
-    fn reset_stream(&mut self, key: SessionKey, stream: StreamId, status: Status) {
+    pub(crate) fn reset_stream(&mut self, key: SessionKey, stream: StreamId, status: Status) {
         let now = self.now();
         let Some(session) = self.sessions.get_mut(key.0) else {
             return;
         };
         if let Some(entry) = session.streams.get_mut(&stream) {
             entry.is_finishing = true;
+            entry.is_reset = true;
             entry.fail_sending(&Error::AlreadyFinished);
             session.proto.reset(now, stream, status);
             self.mark_dirty(key);
@@ -493,7 +329,7 @@ impl<K: Kernel> Shard<K> {
 
     /// Nobody holds the stream any more: what was not finished is reset, what still arrives is
     /// of no use.
-    fn drop_stream(&mut self, key: SessionKey, stream: StreamId) {
+    pub(crate) fn drop_stream(&mut self, key: SessionKey, stream: StreamId) {
         let Some(session) = self.sessions.get_mut(key.0) else {
             return;
         };
@@ -510,27 +346,5 @@ impl<K: Kernel> Shard<K> {
             self.stop_stream(key, stream, Status::dropped());
         }
         self.resume_ingress(key);
-    }
-}
-
-fn refuse(send: PendingSend, error: Error) {
-    match send {
-        PendingSend::Body { reply, .. } => drop(reply.send(Err(error))),
-        PendingSend::Finish { reply, .. } => drop(reply.send(Err(error))),
-    }
-}
-
-fn source_of(completion: Completion, end: u64) -> Source {
-    match (completion.result, completion.payload) {
-        (Ok(_), OpPayload::Stat(stat)) if stat.size >= end => Source::Known(Box::new(stat)),
-        (Ok(_), OpPayload::Stat(FileStat { size, .. })) => Source::Failed(Error::Limit {
-            what: "end of the file range",
-            wanted: end,
-            allowed: size,
-        }),
-        (result, _) => Source::Failed(Error::Kernel {
-            operation: "stat",
-            errno: result.err().unwrap_or(ringway_io::Errno::EIO),
-        }),
     }
 }

@@ -76,12 +76,14 @@ impl SessionEntry {
         BodyId(self.next_body)
     }
 
-    /// Leases that its unacked bytes lie in.
+    /// Leases that its unacked bytes lie in, those of aborted streams included.
     pub(crate) fn leases(&self) -> impl Iterator<Item = ringway_io::Lease> + '_ {
-        self.bodies.values().filter_map(|body| match &body.payload {
-            Payload::Lease(lease) => Some(lease.clone()),
+        let retained = self.bodies.values().filter_map(|body| match &body.payload {
+            Payload::Lease(lease) => Some(lease),
             Payload::Bytes(_) | Payload::File(_) => None,
-        })
+        });
+        let unfenced = self.streams.values().flat_map(|entry| &entry.unfenced);
+        retained.chain(unfenced).cloned()
     }
 
     /// Whether a connection is attached or about to be.

@@ -82,6 +82,7 @@ impl<K: Kernel> Shard<K> {
             Event::StopRequested { stream, status } => {
                 if let Some(entry) = self.stream_mut(key, stream) {
                     entry.is_finishing = true;
+                    entry.is_reset = true;
                     entry.fail_sending(&Error::Stopped(status));
                 }
             }
@@ -89,6 +90,7 @@ impl<K: Kernel> Shard<K> {
             Event::FinishAcked { stream } => {
                 if let Some(entry) = self.stream_mut(key, stream) {
                     entry.finish_acked = true;
+                    entry.unfenced.clear();
                     entry.publish_acked();
                 }
             }
@@ -143,8 +145,18 @@ impl<K: Kernel> Shard<K> {
         let Some(retained) = session.bodies.remove(&body) else {
             return;
         };
-        if let (Payload::File(range), Some(identity)) = (retained.payload, retained.identity) {
-            self.check_source(key, retained.stream, &range, identity);
+        match (retained.payload, retained.identity) {
+            (Payload::File(range), Some(identity)) => {
+                self.check_source(key, retained.stream, &range, identity);
+            }
+            (Payload::Lease(lease), _) => {
+                if let Some(entry) = session.streams.get_mut(&retained.stream)
+                    && entry.is_reset
+                {
+                    entry.unfenced.push(lease);
+                }
+            }
+            _ => {}
         }
     }
 

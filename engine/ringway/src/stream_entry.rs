@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ringway_io::{Descriptor, FileStat};
+use ringway_io::{Descriptor, FileStat, Lease};
 use ringway_proto::Status;
 
 use crate::Error;
@@ -92,6 +92,10 @@ pub(crate) struct StreamEntry {
     pub(crate) fail_when_full: bool,
     /// The application asked for the end, or got one.
     pub(crate) is_finishing: bool,
+    /// Our direction was aborted: what was sent of it may still travel by reference.
+    pub(crate) is_reset: bool,
+    /// Leases of an aborted direction, until the peer has read past them: it acks the end then.
+    pub(crate) unfenced: Vec<Lease>,
     /// Arriving bytes are of no use any more: nobody holds the stream, or its sink failed.
     pub(crate) is_discarding: bool,
     pub(crate) has_receive_ended: bool,
@@ -113,6 +117,8 @@ impl StreamEntry {
             inbox_write: None,
             fail_when_full: false,
             is_finishing: false,
+            is_reset: false,
+            unfenced: Vec::new(),
             is_discarding: false,
             has_receive_ended: false,
             checks: 0,

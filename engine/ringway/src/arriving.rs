@@ -1,0 +1,418 @@
+//! Bodies on their way in: copied from the shared buffers, or received directly into memory.
+//!
+//! The protocol is told of bytes only when they are where they belong: an ack means copied.
+
+use crate::connection::{Body, ConnectionKey};
+use crate::inbox::Chunk;
+use crate::ingress::{DIRECT_BYTES_MIN, PIECE_BYTES, usize_of};
+use crate::purpose::ConnectionOp;
+use crate::receiving::Destination;
+use crate::session::SessionKey;
+use crate::shard::Shard;
+use crate::stream_entry::Request;
+use bytes::Bytes;
+use ringway_io::{BufferMemory, BufferMut, Capability, Completion, Kernel, Op, Payload};
+use ringway_proto::StreamId;
+
+/// Pieces below this are copied into memory of their own when they wait in an inbox.
+pub(crate) const SMALL_BYTES: usize = 4 << 10;
+
+impl<K: Kernel> Shard<K> {
+    pub(crate) fn begin_body(&mut self, key: ConnectionKey, body: Body) {
+        let Some(connection) = self.connections.get_mut(key.0) else {
+            return;
+        };
+        if body.remaining >= DIRECT_BYTES_MIN {
+            connection.ingress.small_frames = 0;
+        } else {
+            connection.ingress.small_frames += 1;
+        }
+        self.statistics.duplicate_bytes += body.skip;
+        self.statistics.body_bytes_received += body.remaining - body.skip;
+        let (is_empty, is_large) = (body.remaining == 0, body.remaining >= DIRECT_BYTES_MIN);
+        connection.ingress.body = Some(body);
+        if is_empty {
+            self.take_empty_body(key);
+        } else if is_large {
+            // Now, not once what is in hand is stored: meanwhile more would arrive to be copied.
+            self.stop_frames(key);
+        }
+    }
+
+    /// A body of no bytes: an empty record, or only the end of the stream.
+    pub(crate) fn take_empty_body(&mut self, key: ConnectionKey) {
+        let Some(owner) = self.ingress_session(key) else {
+            return;
+        };
+        let connection = self.connections.get_mut(key.0);
+        let Some(body) = connection.and_then(|connection| connection.ingress.body.take()) else {
+            return;
+        };
+        let stream = body.incoming.stream;
+        if body.incoming.end_of_record
+            && let Some(entry) = self.stream_mut(owner, stream)
+            && !entry.is_discarding
+        {
+            entry.shared.inbox.push(Chunk {
+                bytes: Bytes::new(),
+                offset: body.at,
+                end_of_record: true,
+            });
+        }
+        if self.body_stored(key, 0) {
+            self.serve_requests(owner, stream);
+        }
+    }
+
+    /// Takes the bytes of the current body that are in hand.
+    pub(crate) fn take_body_bytes(&mut self, key: ConnectionKey, bytes: &Bytes) -> Option<usize> {
+        let owner = self.ingress_session(key)?;
+        let body = self.connections.get(key.0)?.ingress.body.clone()?;
+        let stream = body.incoming.stream;
+        let here = bytes.len().min(usize_of(body.remaining));
+        if body.skip > 0 {
+            let count = here.min(usize_of(body.skip));
+            self.body_taken(key, count as u64, true);
+            return self.body_stored(key, count as u64).then_some(count);
+        }
+        let count = match self.destination(owner, stream) {
+            Destination::Nowhere => {
+                self.body_taken(key, here as u64, false);
+                self.consume(owner, stream, here as u64);
+                here
+            }
+            Destination::Inbox | Destination::InboxThenFile => {
+                self.put_into_inbox(key, owner, &body, bytes.slice(..here));
+                // Requests wait behind what a dropped future had put back.
+                self.serve_requests(owner, stream);
+                here
+            }
+            Destination::Buffer { room } => {
+                let count = here.min(usize_of(room));
+                self.copy_into_buffer(owner, stream, &bytes[..count]);
+                let ends_record = self.body_taken(key, count as u64, false);
+                if !self.body_stored(key, count as u64) {
+                    return None;
+                }
+                self.buffer_filled(owner, stream, body.at, count, ends_record);
+                return Some(count);
+            }
+            Destination::File { offset, room, .. } => {
+                let count = here.min(usize_of(room));
+                let connection = self.connections.get_mut(key.0)?;
+                let write = (offset, bytes.slice(..count));
+                connection.ingress.writes.push_back(write);
+                self.file_holds(owner, stream, count as u64);
+                self.body_taken(key, count as u64, false);
+                return Some(count);
+            }
+        };
+        self.body_stored(key, count as u64).then_some(count)
+    }
+
+    pub(crate) fn put_into_inbox(
+        &mut self,
+        key: ConnectionKey,
+        owner: SessionKey,
+        body: &Body,
+        bytes: Bytes,
+    ) {
+        let (stream, offset) = (body.incoming.stream, body.at);
+        let end_of_record = self.body_taken(key, bytes.len() as u64, false);
+        // A small piece must not pin the whole receive it came with while it waits.
+        let bytes = if bytes.len() < SMALL_BYTES {
+            Bytes::copy_from_slice(&bytes)
+        } else {
+            bytes
+        };
+        if let Some(entry) = self.stream_mut(owner, stream) {
+            entry.shared.inbox.push(Chunk {
+                bytes,
+                offset,
+                end_of_record,
+            });
+        }
+    }
+
+    pub(crate) fn copy_into_buffer(&mut self, owner: SessionKey, stream: StreamId, bytes: &[u8]) {
+        let entry = self.stream_mut(owner, stream);
+        if let Some(Request::Buffer(request)) = entry.and_then(|entry| entry.requests.front_mut())
+            && let Some(buffer) = &mut request.buffer
+        {
+            let end = request.filled + bytes.len();
+            buffer[request.filled..end].copy_from_slice(bytes);
+        }
+    }
+
+    /// Body bytes were taken from the socket. True when they are the last of a record.
+    pub(crate) fn body_taken(
+        &mut self,
+        key: ConnectionKey,
+        count: u64,
+        is_duplicate: bool,
+    ) -> bool {
+        let Some(connection) = self.connections.get_mut(key.0) else {
+            return false;
+        };
+        let Some(body) = &mut connection.ingress.body else {
+            return false;
+        };
+        body.remaining -= count;
+        if is_duplicate {
+            body.skip -= count;
+        } else {
+            body.at += count;
+        }
+        body.remaining == 0 && body.incoming.end_of_record
+    }
+
+    /// Body bytes are where they belong (or were of no use): the protocol may ack them.
+    pub(crate) fn body_stored(&mut self, key: ConnectionKey, count: u64) -> bool {
+        let now = self.now();
+        let Some(owner) = self.ingress_session(key) else {
+            return false;
+        };
+        let Some(session) = self.sessions.get_mut(owner.0) else {
+            return false;
+        };
+        let handled = session.proto.handle_body(now, count);
+        self.mark_dirty(owner);
+        if let Err(violation) = handled {
+            self.violated(owner, &violation);
+            return false;
+        }
+        true
+    }
+
+    /// All of a body is stored: a header comes next.
+    pub(crate) fn finish_body(&mut self, key: ConnectionKey) {
+        self.close_sink(key);
+        if let Some(connection) = self.connections.get_mut(key.0) {
+            connection.ingress.body = None;
+        }
+    }
+
+    pub(crate) fn receive_header(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get(key.0) else {
+            return;
+        };
+        let missing = connection.ingress.header_missing;
+        let wanted = if missing == 0 {
+            ringway_proto::HEADER_BYTES
+        } else {
+            missing
+        };
+        let op = Op::Receive {
+            socket: connection.socket.clone(),
+            buffer: BufferMut::heap(vec![0; wanted]),
+            exact: true,
+        };
+        self.set_busy(key, true);
+        self.submit_on(key, ConnectionOp::Header, op);
+    }
+
+    pub(crate) fn on_header(&mut self, key: ConnectionKey, completion: Completion) {
+        self.set_busy(key, false);
+        let Payload::Buffer(buffer) = completion.payload else {
+            return self.lose_connection(key, "a receive gave its buffer not back");
+        };
+        match completion.result {
+            Ok(0) => self.lose_connection(key, "the peer closed the connection"),
+            Ok(count) => {
+                let bytes = Bytes::copy_from_slice(&buffer.as_slice()[..count as usize]);
+                self.take_bytes(key, &bytes);
+                self.advance_ingress(key);
+            }
+            Err(errno) => self.lose_connection(key, &format!("receive: {errno}")),
+        }
+    }
+
+    /// Receives the next part of the current body into the place it belongs.
+    pub(crate) fn receive_body(&mut self, key: ConnectionKey) {
+        let Some(owner) = self.ingress_session(key) else {
+            return;
+        };
+        let Some(connection) = self.connections.get_mut(key.0) else {
+            return;
+        };
+        connection.ingress.is_direct = true;
+        let Some(body) = connection.ingress.body.clone() else {
+            return;
+        };
+        let stream = body.incoming.stream;
+        let destination = if body.skip > 0 {
+            Destination::Nowhere
+        } else {
+            self.destination(owner, stream)
+        };
+        match destination {
+            Destination::File { .. } if self.can_splice() => self.pump_sink(key),
+            Destination::Buffer { room } => self.receive_into_buffer(key, owner, &body, room),
+            // Goes on when the inbox is written.
+            Destination::InboxThenFile => {}
+            _ => {
+                let limit = if body.skip > 0 {
+                    body.skip
+                } else {
+                    body.remaining
+                };
+                self.receive_into_memory(key, limit.min(PIECE_BYTES));
+            }
+        }
+    }
+
+    pub(crate) fn can_splice(&self) -> bool {
+        self.kernel.capabilities().has(Capability::Splice)
+    }
+
+    pub(crate) fn receive_into_buffer(
+        &mut self,
+        key: ConnectionKey,
+        owner: SessionKey,
+        body: &Body,
+        room: u64,
+    ) {
+        let length = usize_of(room.min(body.remaining));
+        let entry = self.stream_mut(owner, body.incoming.stream);
+        let taken = entry.and_then(|entry| match entry.requests.front_mut() {
+            Some(Request::Buffer(request)) => Some((request.buffer.take()?, request.filled)),
+            _ => None,
+        });
+        let Some((memory, filled)) = taken else {
+            return;
+        };
+        let buffer = BufferMut::heap(memory).with_range(filled..filled + length);
+        self.submit_body_receive(key, buffer);
+    }
+
+    pub(crate) fn receive_into_memory(&mut self, key: ConnectionKey, length: u64) {
+        let length = usize_of(length);
+        let buffer = match self.kernel.lease(length) {
+            Some(lease) => BufferMut::lease(lease, length),
+            None => {
+                self.statistics.leases_exhausted += 1;
+                BufferMut::heap(vec![0; length])
+            }
+        };
+        self.submit_body_receive(key, buffer);
+    }
+
+    pub(crate) fn submit_body_receive(&mut self, key: ConnectionKey, buffer: BufferMut) {
+        let Some(connection) = self.connections.get(key.0) else {
+            return;
+        };
+        let socket = connection.socket.clone();
+        let op = Op::Receive {
+            socket,
+            buffer,
+            exact: true,
+        };
+        self.set_busy(key, true);
+        self.submit_on(key, ConnectionOp::Body, op);
+    }
+
+    pub(crate) fn on_body(&mut self, key: ConnectionKey, completion: Completion) {
+        self.set_busy(key, false);
+        let count = completion.result.unwrap_or(0) as usize;
+        if let Payload::Buffer(buffer) = completion.payload {
+            self.place_body(key, buffer, count);
+        }
+        match completion.result {
+            Ok(0) => self.lose_connection(key, "the peer closed the connection"),
+            Ok(_) => self.advance_ingress(key),
+            Err(errno) => self.lose_connection(key, &format!("receive: {errno}")),
+        }
+    }
+
+    /// Puts directly received bytes where they belong, or gives the application's buffer back to
+    /// its request.
+    pub(crate) fn place_body(&mut self, key: ConnectionKey, buffer: BufferMut, count: usize) {
+        let Some(connection) = self.connections.get(key.0) else {
+            return;
+        };
+        let (owner, body) = (connection.session, connection.ingress.body.clone());
+        let Some(body) = body else { return };
+        let stream = body.incoming.stream;
+        let is_request = self.returns_buffer(owner, stream);
+        if let (true, BufferMemory::Heap(_)) = (is_request, &buffer.memory) {
+            return self.place_in_request(key, owner, &body, buffer, count);
+        }
+        if count == 0 {
+            return;
+        }
+        if body.skip > 0 {
+            self.body_taken(key, count as u64, true);
+            self.body_stored(key, count as u64);
+            return;
+        }
+        self.statistics.received_direct_bytes += count as u64;
+        let bytes = frozen(buffer, count);
+        self.take_all_body_bytes(key, bytes);
+    }
+
+    /// Takes bytes of the current body to wherever they belong by now: a request may have come
+    /// meanwhile, with room for a part of them.
+    pub(crate) fn take_all_body_bytes(&mut self, key: ConnectionKey, mut bytes: Bytes) {
+        while !bytes.is_empty() {
+            let Some(connection) = self.connections.get_mut(key.0) else {
+                return;
+            };
+            if !connection.ingress.writes.is_empty() {
+                return connection.ingress.backlog.push_front(bytes);
+            }
+            match self.take_body_bytes(key, &bytes) {
+                Some(count) if count > 0 => bytes = bytes.slice(count..),
+                _ => return,
+            }
+        }
+    }
+
+    pub(crate) fn returns_buffer(&mut self, owner: SessionKey, stream: StreamId) -> bool {
+        let entry = self.stream_mut(owner, stream);
+        entry.is_some_and(|entry| {
+            matches!(entry.requests.front(), Some(Request::Buffer(request)) if request.buffer.is_none())
+        })
+    }
+
+    pub(crate) fn place_in_request(
+        &mut self,
+        key: ConnectionKey,
+        owner: SessionKey,
+        body: &Body,
+        buffer: BufferMut,
+        count: usize,
+    ) {
+        let stream = body.incoming.stream;
+        let entry = self.stream_mut(owner, stream);
+        if let Some(Request::Buffer(request)) = entry.and_then(|entry| entry.requests.front_mut())
+            && let BufferMemory::Heap(memory) = buffer.memory
+        {
+            request.buffer = Some(memory);
+        }
+        let is_dead = self.ingress_session(key).is_none();
+        if count == 0 || is_dead {
+            // It may be over, or forgotten, and was only kept for its buffer.
+            self.serve_requests(owner, stream);
+            return self.forget_detached(owner, stream);
+        }
+        let ends_record = self.body_taken(key, count as u64, false);
+        self.statistics.received_direct_bytes += count as u64;
+        if self.body_stored(key, count as u64) {
+            self.buffer_filled(owner, stream, body.at, count, ends_record);
+        }
+    }
+}
+
+pub(crate) fn frozen(buffer: BufferMut, count: usize) -> Bytes {
+    let start = buffer.range.start;
+    match buffer.memory {
+        BufferMemory::Heap(mut memory) => {
+            memory.truncate(start + count);
+            Bytes::from(memory).slice(start..)
+        }
+        BufferMemory::Lease(lease) => {
+            let lease = lease.freeze(start + count);
+            lease.into_bytes().slice(start..)
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Frames by multishot receive: the shared buffers, and parsing.
+//!
+//! Whether bytes can be parsed at once or must wait for a write, and when the shared receive is
+//! armed or ended, is decided here; what becomes of bodies lies in `arriving` and `sink`.
+
+use crate::connection::{Body, ConnectionKey};
+use crate::purpose::ConnectionOp;
+use crate::session::SessionKey;
+use crate::shard::Shard;
+use bytes::Bytes;
+use ringway_io::{Completion, Errno, Kernel, Op, Payload};
+use ringway_proto::{Next, Violation};
+
+/// Received bytes that wait for a write before they are parsed: beyond, receiving stops.
+pub(crate) const BACKLOG_BYTES_MAX: usize = 256 << 10;
+
+/// After so many frames without a large body, frames are received in bulk again.
+pub(crate) const SMALL_FRAMES: u32 = 8;
+
+impl<K: Kernel> Shard<K> {
+    pub(crate) fn arm_frames(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(key.0) else {
+            return;
+        };
+        connection.ingress.is_direct = false;
+        if connection.ingress.multishot.is_some() {
+            return;
+        }
+        // Arming without a free buffer fails at once even on an idle socket; not arming is what
+        // turns starvation into backpressure.
+        if self.kernel.provided_available().0 == 0 {
+            if !self.starved.contains(&key) {
+                self.starved.push_back(key);
+            }
+            return;
+        }
+        let socket = connection.socket.clone();
+        let op = self.submit_on(key, ConnectionOp::Frames, Op::ReceiveMultishot { socket });
+        if let Some(connection) = self.connections.get_mut(key.0) {
+            connection.ingress.multishot = Some(op);
+            connection.ingress.is_stopping = false;
+        }
+    }
+
+    /// Connections that found no free buffer try again.
+    pub(crate) fn feed_starved(&mut self) {
+        for _ in 0..self.starved.len() {
+            if self.kernel.provided_available().0 == 0 {
+                return;
+            }
+            if let Some(key) = self.starved.pop_front() {
+                self.advance_ingress(key);
+            }
+        }
+        for _ in 0..self.pipeless.len() {
+            if let Some(key) = self.pipeless.pop_front() {
+                self.advance_ingress(key);
+                self.pump_egress(key);
+            }
+        }
+    }
+
+    pub(crate) fn stop_frames(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(key.0) else {
+            return;
+        };
+        if let Some(op) = connection.ingress.multishot
+            && !connection.ingress.is_stopping
+        {
+            connection.ingress.is_stopping = true;
+            self.kernel.cancel(op);
+        }
+    }
+
+    pub(crate) fn on_frames(&mut self, key: ConnectionKey, completion: Completion) {
+        let is_last = !completion.more;
+        if let Payload::Provided(buffer) = completion.payload {
+            let is_busy = self.connections.get(key.0).is_none_or(|connection| {
+                connection.is_dead
+                    || connection.ingress.is_busy
+                    || !connection.ingress.backlog.is_empty()
+                    || !connection.ingress.writes.is_empty()
+            });
+            // A copy only where the bytes cannot be taken at once; the common case borrows.
+            let bytes = Bytes::copy_from_slice(self.kernel.provided(&buffer));
+            self.kernel.recycle(buffer);
+            if is_busy {
+                self.put_off(key, bytes);
+            } else {
+                self.take_bytes(key, &bytes);
+            }
+        }
+        if is_last {
+            self.frames_ended(key, completion.result);
+        } else {
+            self.advance_ingress(key);
+        }
+    }
+
+    /// Keeps bytes until a write that must come first has ended. Bodies among them are bounded by
+    /// credit; control frames are not, so beyond a bound nothing more is received.
+    pub(crate) fn put_off(&mut self, key: ConnectionKey, bytes: Bytes) {
+        let Some(connection) = self.connections.get_mut(key.0) else {
+            return;
+        };
+        let backlog = &mut connection.ingress.backlog;
+        backlog.push_back(bytes);
+        let held: usize = backlog.iter().map(Bytes::len).sum();
+        if held > BACKLOG_BYTES_MAX {
+            self.stop_frames(key);
+        }
+    }
+
+    pub(crate) fn frames_ended(&mut self, key: ConnectionKey, result: Result<u32, Errno>) {
+        let Some(connection) = self.connections.get_mut(key.0) else {
+            return;
+        };
+        connection.ingress.multishot = None;
+        connection.ingress.is_direct |= connection.ingress.is_stopping;
+        connection.ingress.is_stopping = false;
+        match result {
+            Ok(0) => self.lose_connection(key, "the peer closed the connection"),
+            Ok(_) | Err(Errno::ECANCELED) => self.advance_ingress(key),
+            Err(Errno::ENOBUFS) => {
+                self.statistics.receive_starved += 1;
+                self.advance_ingress(key);
+            }
+            Err(errno) => self.lose_connection(key, &format!("receive: {errno}")),
+        }
+    }
+
+    /// Takes received bytes: bodies in part or whole, frames in between.
+    pub(crate) fn take_bytes(&mut self, key: ConnectionKey, bytes: &Bytes) {
+        let mut at = 0;
+        while at < bytes.len() {
+            let Some(connection) = self.connections.get_mut(key.0) else {
+                return;
+            };
+            if connection.is_dead {
+                return;
+            }
+            if !connection.ingress.writes.is_empty() {
+                // The rest waits until what belongs to a file is in it.
+                connection.ingress.backlog.push_front(bytes.slice(at..));
+                return;
+            }
+            let taken = match &connection.ingress.body {
+                Some(body) if body.remaining > 0 => {
+                    let taken = self.take_body_bytes(key, &bytes.slice(at..));
+                    self.statistics.received_by_copy_bytes += taken.unwrap_or(0) as u64;
+                    taken
+                }
+                Some(_) => {
+                    self.finish_body(key);
+                    continue;
+                }
+                None => self.take_frame_bytes(key, &bytes[at..]),
+            };
+            match taken {
+                Some(0) | None => return,
+                Some(count) => at += count,
+            }
+        }
+    }
+
+    /// Parses frames; how many bytes were used, or nothing if the connection is gone.
+    pub(crate) fn take_frame_bytes(&mut self, key: ConnectionKey, bytes: &[u8]) -> Option<usize> {
+        let now = self.now();
+        let owner = self.ingress_session(key)?;
+        let connection = self.connections.get_mut(key.0)?;
+        let session = self.sessions.get_mut(owner.0)?;
+        let mut partial = std::mem::take(&mut connection.ingress.partial);
+        let held = partial.len();
+        let parsed = if held == 0 {
+            session.proto.handle_bytes(now, bytes)
+        } else {
+            // Only what completes the header: the rest is parsed in place.
+            let missing = connection.ingress.header_missing.max(1).min(bytes.len());
+            partial.extend_from_slice(&bytes[..missing]);
+            session.proto.handle_bytes(now, &partial)
+        };
+        let parsed = match parsed {
+            Ok(parsed) => parsed,
+            Err(violation) => {
+                self.violated(owner, &violation);
+                return None;
+            }
+        };
+        let given = if held == 0 {
+            bytes.len()
+        } else {
+            partial.len()
+        };
+        let mut used = parsed.consumed.saturating_sub(held);
+        if let Next::More(missing) = parsed.next {
+            connection.ingress.header_missing = missing;
+            let rest = parsed.consumed..given;
+            let unparsed = if held == 0 {
+                bytes[rest].to_vec()
+            } else {
+                partial[rest].to_vec()
+            };
+            used = given - held;
+            connection.ingress.partial = unparsed;
+        }
+        if let Next::Body(incoming) = parsed.next {
+            // A stream that this frame opened must be there before its bytes.
+            self.drain_events(owner);
+            let connection = self.connections.get_mut(key.0)?;
+            connection.ingress.header_missing = 0;
+            let body = Body {
+                remaining: incoming.length,
+                skip: incoming.skip,
+                at: incoming.offset,
+                incoming,
+            };
+            self.begin_body(key, body);
+        } else {
+            connection.ingress.small_frames += 1;
+            if connection.ingress.small_frames >= SMALL_FRAMES {
+                connection.ingress.is_direct = false;
+            }
+        }
+        self.mark_dirty(owner);
+        Some(used)
+    }
+
+    pub(crate) fn violated(&mut self, owner: SessionKey, violation: &Violation) {
+        let now = self.now();
+        if let Some(session) = self.sessions.get_mut(owner.0) {
+            tracing::warn!(session = %session.id, %violation, "the peer broke the protocol");
+            session.proto.violated(now, violation.clone());
+            self.mark_dirty(owner);
+        }
+    }
+}
