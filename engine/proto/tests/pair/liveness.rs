@@ -19,6 +19,8 @@ fn a_black_hole_is_noticed_within_two_intervals_and_told_once() {
     pair.pass(2 * interval - 4_000_000);
     pair.pump(A);
     assert!(!pair.events(A).contains(&Event::PeerSilent));
+    pair.pass(4_000_000);
+    assert!(pair.see(A).events.contains(&Event::PeerSilent));
     for _ in 0..5 {
         pair.pass(interval);
         pair.pump(A);

@@ -258,6 +258,25 @@ fn a_lost_grant_is_restated() {
 
 // S27
 #[test]
+fn a_lost_grant_of_the_session_is_restated() {
+    let config = SessionConfig {
+        session_window_bytes: 1000,
+        ..tight()
+    };
+    let mut pair = Pair::attached(config);
+    let id = pair.open(A);
+    pair.send(A, id, 6000);
+    pair.run_with(false);
+    assert_eq!(pair.received(B, id).len(), 4096 + 1000);
+    pair.consume_all(B);
+    pair.pump(B);
+    pair.cut_and_attach();
+    pair.run_with(false);
+    assert_eq!(pair.received(B, id).len(), 6000);
+}
+
+// S27
+#[test]
 fn a_lost_finish_is_restated() {
     let mut pair = Pair::attached(tight());
     let id = pair.open(A);
