@@ -30,6 +30,11 @@ impl<K: Kernel> Shard<K> {
         self.statistics.duplicate_bytes += body.skip;
         self.statistics.body_bytes_received += body.remaining - body.skip;
         let (is_empty, is_large) = (body.remaining == 0, body.remaining >= DIRECT_BYTES_MIN);
+        if body.incoming.trailer {
+            // At most a frame's body: the protocol has checked its length.
+            let whole = usize_of(body.remaining) + ringway_proto::TRAILER_BYTES;
+            connection.ingress.gathered = Some(Vec::with_capacity(whole));
+        }
         connection.ingress.body = Some(body);
         if is_empty {
             self.take_empty_body(key);
@@ -239,6 +244,9 @@ impl<K: Kernel> Shard<K> {
         let Some(body) = connection.ingress.body.clone() else {
             return;
         };
+        if let Some(missing) = self.ungathered(key) {
+            return self.receive_into_memory(key, missing.min(PIECE_BYTES));
+        }
         let stream = body.incoming.stream;
         let destination = if body.skip > 0 {
             Destination::Nowhere
@@ -339,6 +347,10 @@ impl<K: Kernel> Shard<K> {
         }
         if count == 0 {
             return;
+        }
+        if self.ungathered(key).is_some() {
+            let bytes = frozen(buffer, count);
+            return self.take_bytes(key, &bytes);
         }
         if body.skip > 0 {
             self.body_taken(key, count as u64, true);

@@ -23,6 +23,9 @@ use crate::session_entry::{PendingAttach, Redial, SessionEntry};
 use crate::shard::Shard;
 use crate::statistics::BodyPath;
 
+/// Ops that must be left in the kernel's table for a new session to be accepted.
+const OPS_PER_SESSION: usize = 16;
+
 impl<K: Kernel> Shard<K> {
     // --- deciding ------------------------------------------------------------------------------
 
@@ -62,8 +65,12 @@ impl<K: Kernel> Shard<K> {
 
     fn decide_new(&mut self, claim: &Claim, listener: &Arc<ListenerShared>) -> Decision {
         let waiting_max = listener.options.sessions_waiting_max;
+        // Each connection keeps a receive armed and has a few ops under way.
+        let ops_max = self.kernel.limits().ops_max as usize;
+        let is_busy = self.kernel.in_flight() + OPS_PER_SESSION > ops_max;
         let is_full = self.sessions.len() >= self.config.sessions_max
-            || listener.sessions.len() >= waiting_max;
+            || listener.sessions.len() >= waiting_max
+            || is_busy;
         if is_full {
             let (held, allowed) = (self.sessions.len(), self.config.sessions_max);
             return Decision::Refuse(Refusal::overloaded(held as u64, allowed as u64));

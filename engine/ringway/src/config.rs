@@ -26,8 +26,6 @@ pub struct Config {
     pub arena_bytes: u64,
     /// Pipes per shard for spliced bodies.
     pub pipes_max: u32,
-    /// Pin each shard to a core of its own. Off by default: pinning beside other work hurts.
-    pub pin: bool,
     /// How the session protocol behaves.
     pub session: SessionConfig,
     /// Sessions one shard may own; beyond, new ones are refused as overloaded.
@@ -50,7 +48,6 @@ impl Default for Config {
             masked: Capabilities::NONE,
             arena_bytes: 16 << 20,
             pipes_max: 16,
-            pin: false,
             session: SessionConfig::default(),
             sessions_max: 10_000,
             handshakes_max: 256,

@@ -81,6 +81,8 @@ pub(crate) struct Ingress {
     pub(crate) header_missing: usize,
     /// The body that is arriving.
     pub(crate) body: Option<Body>,
+    /// The body and its checksum, as far as they are here, if one stands behind it.
+    pub(crate) gathered: Option<Vec<u8>>,
     pub(crate) sink: Sink,
     /// Bytes of a body that were copied from a receive buffer and must be written to its file
     /// before more is parsed: file offset and bytes.

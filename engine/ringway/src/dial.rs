@@ -147,10 +147,9 @@ impl<K: Kernel> Shard<K> {
             return;
         };
         dial.attempts += 1;
-        if let DialFor::New(_) = dial.purpose {
-            // An attempt whose verdict was lost has made the session: the next one resumes it,
-            // and must be newer.
-            dial.epoch = Epoch(u64::from(dial.attempts));
+        // An attempt whose verdict was lost may stand at the peer: the next one must be newer.
+        if dial.attempts > 1 {
+            dial.epoch = Epoch(dial.epoch.0 + 1);
         }
         self.statistics.connections_dialled += 1;
         let timeout_ns = nanoseconds(dial.redial.options.attempt_timeout);

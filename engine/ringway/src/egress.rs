@@ -11,8 +11,10 @@
 //! one body, so control never waits behind more than one piece.
 
 use ringway_io::{BufferRef, Completion, Errno, Kernel, Op, Payload as OpPayload, Pipe, Readiness};
-use ringway_proto::{Offer, Transmit};
+use ringway_proto::{BodyChecksum, Offer, Trailer, Transmit};
 
+use crate::checked::trailer_bytes;
+use crate::config::PathChoice;
 use crate::connection::{Connection, ConnectionKey, Piece};
 use crate::path_table::{BodySource, PathQuestion, explain_path};
 use crate::payload::Payload;
@@ -157,7 +159,12 @@ impl<K: Kernel> Shard<K> {
             let file = range.file.descriptor().clone();
             return self.verify(key, offer, file);
         }
-        let question = self.question(connection, session.path, &payload, offer.length);
+        // A checksum that is always wanted needs the bytes in our hands.
+        let choice = match session.proto.body_checksum() {
+            BodyChecksum::Always => PathChoice::Copy,
+            BodyChecksum::Auto | BodyChecksum::Off => session.path,
+        };
+        let question = self.question(connection, choice, &payload, offer.length);
         let path = explain_path(&question).path;
         match payload {
             Payload::File(range) => self.take_file(key, offer, &range, path, out),
@@ -173,7 +180,7 @@ impl<K: Kernel> Shard<K> {
     pub(crate) fn question(
         &self,
         connection: &Connection,
-        choice: crate::config::PathChoice,
+        choice: PathChoice,
         payload: &Payload,
         length: u64,
     ) -> PathQuestion {
@@ -206,6 +213,7 @@ impl<K: Kernel> Shard<K> {
         key: ConnectionKey,
         offer: Offer,
         length: u64,
+        trailer: Trailer,
         out: &mut Vec<u8>,
     ) -> bool {
         let now = self.now();
@@ -217,7 +225,6 @@ impl<K: Kernel> Shard<K> {
             return false;
         };
         let replayed_before = session.proto.statistics().replayed_bytes;
-        let trailer = ringway_proto::Trailer::None;
         if !session.proto.commit(now, offer, length, trailer, out) {
             return false;
         }
@@ -242,24 +249,38 @@ impl<K: Kernel> Shard<K> {
             return self.take_lease_by_splice(key, offer, lease, out);
         }
         self.note_zero_copy_choice(key, path);
-        if !self.commit(key, offer, length as u64, out) {
+        let trailer = self.trailer_for(key, path);
+        if !self.commit(key, offer, length as u64, trailer, out) {
             return Take::Later;
         }
         self.statistics.paths.add(path, length as u64);
         if path == BodyPath::Coalesced {
             out.extend_from_slice(part.as_slice());
+            if trailer == Trailer::Behind {
+                out.extend_from_slice(&trailer_bytes(part.as_slice()));
+            }
             return Take::Taken;
         }
-        self.queue_inline(key, std::mem::take(out));
-        self.queue_piece(
-            key,
-            Piece::Memory {
-                buffer: part,
-                sent: 0,
-                path,
-            },
-        );
+        self.queue_memory(key, part, path, trailer, out);
         Take::Taken
+    }
+
+    /// Queues a body from memory, and its checksum behind it.
+    pub(crate) fn queue_memory(
+        &mut self,
+        key: ConnectionKey,
+        buffer: BufferRef,
+        path: BodyPath,
+        trailer: Trailer,
+        out: &mut Vec<u8>,
+    ) {
+        let checksum = (trailer == Trailer::Behind).then(|| trailer_bytes(buffer.as_slice()));
+        self.queue_inline(key, std::mem::take(out));
+        let sent = 0;
+        self.queue_piece(key, Piece::Memory { buffer, sent, path });
+        if let Some(checksum) = checksum {
+            self.queue_inline(key, checksum.to_vec());
+        }
     }
 
     pub(crate) fn queue_piece(&mut self, key: ConnectionKey, piece: Piece) {
@@ -301,7 +322,7 @@ impl<K: Kernel> Shard<K> {
                 tracing::debug!(?failed, "a lease cannot be spliced; it is copied");
                 self.kernel.release_pipe(pipe, true);
                 let part = BufferRef::Lease(lease.clone());
-                if !self.commit(key, offer, part.len() as u64, out) {
+                if !self.commit(key, offer, part.len() as u64, Trailer::None, out) {
                     return Take::Later;
                 }
                 self.statistics.paths.add(BodyPath::Copy, part.len() as u64);
@@ -333,7 +354,7 @@ impl<K: Kernel> Shard<K> {
         path: BodyPath,
         out: &mut Vec<u8>,
     ) {
-        if !self.commit(key, offer, u64::from(held), out) {
+        if !self.commit(key, offer, u64::from(held), Trailer::None, out) {
             return self.kernel.release_pipe(pipe, false);
         }
         self.statistics.paths.add(path, u64::from(held));

@@ -3,7 +3,7 @@
 //! Whether bytes can be parsed at once or must wait for a write, and when the shared receive is
 //! armed or ended, is decided here; what becomes of bodies lies in `arriving` and `sink`.
 
-use crate::connection::{Body, ConnectionKey};
+use crate::connection::{Body, Connection, ConnectionKey};
 use crate::purpose::ConnectionOp;
 use crate::session::SessionKey;
 use crate::shard::Shard;
@@ -81,7 +81,8 @@ impl<K: Kernel> Shard<K> {
                     || !connection.ingress.backlog.is_empty()
                     || !connection.ingress.writes.is_empty()
             });
-            // A copy only where the bytes cannot be taken at once; the common case borrows.
+            // One copy out of the shared buffer, which goes back at once; pieces of it are shared
+            // from here on.
             let bytes = Bytes::copy_from_slice(self.kernel.provided(&buffer));
             self.kernel.recycle(buffer);
             if is_busy {
@@ -144,6 +145,9 @@ impl<K: Kernel> Shard<K> {
                 connection.ingress.backlog.push_front(bytes.slice(at..));
                 return;
             }
+            if connection.ingress.gathered.is_some() {
+                return self.gather_first(key, &bytes.slice(at..));
+            }
             let taken = match &connection.ingress.body {
                 Some(body) if body.remaining > 0 => {
                     let taken = self.take_body_bytes(key, &bytes.slice(at..));
@@ -160,6 +164,22 @@ impl<K: Kernel> Shard<K> {
                 Some(0) | None => return,
                 Some(count) => at += count,
             }
+        }
+    }
+
+    /// A verified body comes before what was received behind it.
+    fn gather_first(&mut self, key: ConnectionKey, bytes: &Bytes) {
+        let is_verified = |connection: &mut Connection| connection.ingress.gathered.is_none();
+        let Some(count) = self.gather(key, bytes) else {
+            return;
+        };
+        let Some(connection) = self.connections.get_mut(key.0) else {
+            return;
+        };
+        if count < bytes.len() {
+            let at = usize::from(is_verified(connection));
+            let rest = bytes.slice(count..);
+            connection.ingress.backlog.insert(at, rest);
         }
     }
 

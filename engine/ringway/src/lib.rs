@@ -31,6 +31,7 @@ mod accept;
 mod arriving;
 mod attach;
 mod block_on;
+mod checked;
 mod config;
 mod connection;
 mod detached;
@@ -92,8 +93,8 @@ pub use ringway_io::{
     Limits, OpenHow, PeerCredentials, Reduction, Route, TeardownReport,
 };
 pub use ringway_proto::{
-    CloseReason, EndpointName, Epoch, HandshakeError, Key, KeyId, PeerIdentity, Refusal,
-    RefusalCode, SessionConfig, SessionId, Status, StreamId,
+    BodyChecksum, CloseReason, EndpointName, Epoch, HandshakeError, Key, KeyId, PeerIdentity,
+    Refusal, RefusalCode, SessionConfig, SessionId, Status, StreamId,
 };
 pub use ringway_uring::UringUnavailable;
 pub use session::{Session, SessionState};

@@ -4,7 +4,7 @@
 //! another content never leave under an old header.
 
 use crate::Error;
-use crate::connection::{ConnectionKey, Loading, Piece};
+use crate::connection::{ConnectionKey, Loading};
 use crate::egress::{SHARED_PIECE_BYTES, Take};
 use crate::payload::FileRange;
 use crate::purpose::{ConnectionOp, Purpose};
@@ -199,21 +199,13 @@ impl<K: Kernel> Shard<K> {
             }
         };
         let mut out = Vec::new();
-        if !self.commit(key, offer, count as u64, &mut out) {
+        let path = BodyPath::ReadThenSend;
+        let trailer = self.trailer_for(key, path);
+        if !self.commit(key, offer, count as u64, trailer, &mut out) {
             return;
         }
-        self.statistics
-            .paths
-            .add(BodyPath::ReadThenSend, count as u64);
-        self.queue_inline(key, out);
-        self.queue_piece(
-            key,
-            Piece::Memory {
-                buffer,
-                sent: 0,
-                path: BodyPath::ReadThenSend,
-            },
-        );
+        self.statistics.paths.add(path, count as u64);
+        self.queue_memory(key, buffer, path, trailer, &mut out);
     }
 
     /// A file gave nothing: it ended early, or the disk failed. What was sent before stands; the

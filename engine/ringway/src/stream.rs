@@ -272,8 +272,8 @@ impl Stream {
     /// Dropping the future stops at the next piece; [`progress`](Self::progress) says where.
     ///
     /// # Errors
-    /// [`Error::Kernel`] when the file cannot take them (`ENOSPC`, …): the peer is not stopped by
-    /// that, call [`stop`](Self::stop). Else as [`receive`](Self::receive).
+    /// [`Error::Kernel`] when the file cannot take them (`ENOSPC`, …): the direction is over then,
+    /// the peer is asked to stop. Else as [`receive`](Self::receive).
     pub async fn receive_into_file(
         &self,
         file: &File,

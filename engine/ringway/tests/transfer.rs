@@ -80,3 +80,45 @@ fn a_closed_session_says_so_at_both_ends() {
     assert!(matches!(pair.near.state(), SessionState::Connected { .. }));
     pair.end();
 }
+
+// C17: what a checksum costs is that every body passes through memory.
+#[test]
+fn with_checksums_always_every_body_is_verified_and_arrives_identical() {
+    let pair = Pair::checked();
+    let place = tempfile::tempdir().expect("temporary directory");
+    let (from, to) = (place.path().join("from"), place.path().join("to"));
+    let content = pattern(5 << 20);
+    std::fs::write(&from, &content).expect("written");
+    block_on(async {
+        let source = pair.client.ambient().open(&from, OpenHow::READ).await;
+        let stream = pair
+            .near
+            .open(StreamOptions::default())
+            .await
+            .expect("opens");
+        for size in [1, 100, 20 << 10, 300 << 10, 3 << 20] {
+            stream.send_record(pattern(size)).await.expect("accepted");
+        }
+        let range = source.expect("opens").range(0, content.len() as u64);
+        stream.send(range).await.expect("accepted");
+        stream.finish(Status::ok()).await.expect("finished");
+        let other = pair.far.accept().await.expect("arrives");
+        for size in [1, 100, 20 << 10, 300 << 10] {
+            let record = other.receive_record(4 << 20).await.expect("arrives");
+            assert!(
+                record.expect("a record") == pattern(size),
+                "record of {size}"
+            );
+        }
+        let (buffer, filled, _) = other.receive_into(vec![0; 3 << 20]).await.expect("arrives");
+        assert!(buffer[..filled] == pattern(3 << 20));
+        let how = OpenHow::READ_WRITE_CREATE;
+        let sink = pair.server.ambient().open(&to, how).await.expect("opens");
+        let written = other.receive_into_file(&sink, 0, u64::MAX).await;
+        assert_eq!(written.expect("written"), content.len() as u64);
+        let statistics = pair.client.statistics().await.expect("counted");
+        assert_eq!(statistics.paths.bytes(ringway::BodyPath::SpliceFile), 0);
+    });
+    assert!(std::fs::read(&to).expect("readable") == content);
+    pair.end();
+}

@@ -8,8 +8,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ringway::{
-    Config, ConnectOptions, Connector, Engine, KeyId, Keys, ListenOptions, Listener, Session,
-    Status, Stream, block_on,
+    BodyChecksum, Config, ConnectOptions, Connector, Engine, KeyId, Keys, ListenOptions, Listener,
+    Session, Status, Stream, block_on,
 };
 
 /// Two engines, each with one shard.
@@ -48,9 +48,26 @@ impl Pair {
         })
     }
 
+    /// Connected with a checksum behind every body.
+    pub fn checked() -> Self {
+        Self::between(
+            engine_with(2, BodyChecksum::Always),
+            engine_with(1, BodyChecksum::Always),
+            "127.0.0.1:0",
+            |options, _| options,
+        )
+    }
+
     fn with(target: &str, adapt: impl Fn(Dialling, &str) -> Dialling) -> Self {
-        let server = engine(2);
-        let client = engine(1);
+        Self::between(engine(2), engine(1), target, adapt)
+    }
+
+    fn between(
+        server: Engine,
+        client: Engine,
+        target: &str,
+        adapt: impl Fn(Dialling, &str) -> Dialling,
+    ) -> Self {
         let key = Keys::generate(KeyId::new("test").expect("valid"));
         block_on(async {
             let options = ListenOptions::keyed(Keys::one(key.clone()));
@@ -116,7 +133,12 @@ impl Pair {
 
 /// An engine with what the environment's mask leaves of this kernel.
 pub fn engine(shards: usize) -> Engine {
-    let config = Config::from_environment().expect("known capabilities");
+    engine_with(shards, BodyChecksum::Off)
+}
+
+fn engine_with(shards: usize, body_checksum: BodyChecksum) -> Engine {
+    let mut config = Config::from_environment().expect("known capabilities");
+    config.session.body_checksum = body_checksum;
     Engine::start(Config { shards, ..config }).expect("starts")
 }
 
