@@ -34,7 +34,7 @@ fn a_full_disk_stops_the_sender_and_smaller_files_still_fit() {
     let root = home.path().join("root");
     fs::create_dir(&root).expect("the root");
     let Some(server) = small_server(&root) else {
-        return skip("a_full_disk", "no mount namespace for this user");
+        return skip("a_full_disk", "a mount namespace needs root here");
     };
     let engine = engine();
     let client = client(&engine, &server.address);
@@ -74,7 +74,7 @@ fn a_full_disk_here_ends_a_get() {
     let options = ["-t", "tmpfs", "-o", "size=8m", "tmpfs"];
     let mounted = Command::new("mount").args(options).arg(&small).status();
     if !mounted.is_ok_and(|status| status.success()) {
-        return skip("a_full_disk_here", "this user cannot mount");
+        return skip("a_full_disk_here", "mount(8) needs root");
     }
     let server = ServerProcess::start(&root, "127.0.0.1:0");
     let engine = engine();

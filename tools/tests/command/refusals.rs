@@ -166,7 +166,7 @@ fn a_full_disk_is_said_and_the_server_serves_on() {
     let small = home.file("small", 1000);
     let full = is_root().then(|| Tmpfs::mount(home.path("served")));
     if matches!(full, Some(None)) {
-        return skip("a full disk", "mount(8) is refused here");
+        return skip("a full disk", "mount(8) needs root");
     }
     let server = if full.is_some() {
         home.serve()
