@@ -34,11 +34,19 @@ pub(crate) enum End {
     Failed(Error),
 }
 
+/// A chunk that waits, and how many empty records follow it at the same place: they take no
+/// credit, so a run of them must take no memory either.
+#[derive(Debug)]
+struct Waiting {
+    chunk: Chunk,
+    empty_records: u64,
+}
+
 #[derive(Debug, Default)]
 struct State {
     /// Chunks a `receive_record` has already taken credit for, but not handed out.
     record: VecDeque<Chunk>,
-    chunks: VecDeque<Chunk>,
+    chunks: VecDeque<Waiting>,
     end: Option<End>,
     wakers: Wakers,
     /// Taken by the application and not yet told to the shard, bytes.
@@ -66,7 +74,7 @@ impl Inbox {
     /// The shard adds what arrived.
     pub(crate) fn push(&self, chunk: Chunk) {
         let mut state = self.lock();
-        state.chunks.push_back(chunk);
+        state.push(chunk);
         state.wakers.wake_all();
     }
 
@@ -129,7 +137,7 @@ impl Inbox {
         let mut state = self.lock();
         let mut consumed = 0;
         while !state.has_whole_record()
-            && let Some(chunk) = state.chunks.pop_front()
+            && let Some(chunk) = state.take_chunk()
         {
             consumed += chunk.bytes.len() as u64;
             state.record.push_back(chunk);
@@ -178,11 +186,41 @@ impl Inbox {
 }
 
 impl State {
+    fn push(&mut self, chunk: Chunk) {
+        if chunk.bytes.is_empty()
+            && chunk.end_of_record
+            && let Some(last) = self.chunks.back_mut()
+        {
+            last.empty_records += 1;
+            return;
+        }
+        self.chunks.push_back(Waiting {
+            chunk,
+            empty_records: 0,
+        });
+    }
+
+    /// The oldest chunk that no record has taken.
+    fn take_chunk(&mut self) -> Option<Chunk> {
+        let first = self.chunks.front_mut()?;
+        if first.empty_records == 0 {
+            return self.chunks.pop_front().map(|waiting| waiting.chunk);
+        }
+        first.empty_records -= 1;
+        let offset = first.chunk.offset + first.chunk.bytes.len() as u64;
+        let empty = Chunk {
+            bytes: Bytes::new(),
+            offset,
+            end_of_record: true,
+        };
+        Some(std::mem::replace(&mut first.chunk, empty))
+    }
+
     fn pop(&mut self) -> Option<Taken<Chunk>> {
         if let Some(chunk) = self.record.pop_front() {
             return Some((chunk, 0));
         }
-        let chunk = self.chunks.pop_front()?;
+        let chunk = self.take_chunk()?;
         self.unreported_bytes += chunk.bytes.len() as u64;
         if self.unreported_bytes < REPORT_BYTES && !self.chunks.is_empty() {
             return Some((chunk, 0));
@@ -306,6 +344,23 @@ mod tests {
             };
             assert_eq!(record, expected);
         }
+    }
+
+    #[test]
+    fn a_flood_of_empty_records_takes_no_memory_and_none_is_lost() {
+        let inbox = Inbox::default();
+        inbox.push(chunk(b"x", 0, false));
+        for _ in 0..1000 {
+            inbox.push(chunk(b"", 1, true));
+        }
+        inbox.push(chunk(b"y", 1, true));
+        assert_eq!(inbox.lock().chunks.len(), 2);
+        assert_eq!(inbox.try_pop().expect("there").0, chunk(b"x", 0, false));
+        for _ in 0..1000 {
+            assert_eq!(inbox.try_pop().expect("there").0, chunk(b"", 1, true));
+        }
+        assert_eq!(inbox.try_pop().expect("there").0, chunk(b"y", 1, true));
+        assert!(inbox.is_empty());
     }
 
     #[test]
