@@ -169,7 +169,9 @@ impl ErrorClass {
     pub fn of_start(error: &StartError) -> Self {
         match error {
             StartError::Configuration { .. } => Self::Usage,
-            StartError::Unavailable(_) | StartError::Thread(_) => Self::Kernel,
+            StartError::Unavailable(_) | StartError::ReceiveBuffers(_) | StartError::Thread(_) => {
+                Self::Kernel
+            }
         }
     }
 
