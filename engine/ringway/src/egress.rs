@@ -102,8 +102,12 @@ impl<K: Kernel> Shard<K> {
             match session.proto.poll_transmit(now, &mut out, body_max) {
                 None => break,
                 Some(Transmit::Control) => {}
-                // Cannot be: one offer at a time. Should it be, it is offered again.
-                Some(Transmit::Body(offer)) if is_loading => session.proto.withdraw(offer),
+                // The offer that is being loaded is void (its stream was reset). The next one has
+                // to wait until its op has ended, or two would load at a time.
+                Some(Transmit::Body(offer)) if is_loading => {
+                    session.proto.withdraw(offer);
+                    break;
+                }
                 Some(Transmit::Body(offer)) => match self.take_offer(key, offer, &mut out) {
                     Take::Taken | Take::Loading => {}
                     Take::Later => break,

@@ -107,6 +107,9 @@ pub(crate) struct Pinned {
     pub(crate) held: bool,
 }
 
+/// A full segment of an Ethernet frame, bytes: below, a window is not worth sending into.
+const SILLY_BYTES: usize = 1448;
+
 /// The way from one end to the other.
 #[derive(Debug)]
 pub(crate) struct Direction {
@@ -173,6 +176,11 @@ impl Direction {
         let before_cut = self.cut.as_ref().map_or(u64::MAX, |&(offset, _)| {
             offset.saturating_sub(self.transmitted)
         });
+        // As TCP does it (RFC 9293, 3.8.6.2.1): a window that opened by a few bytes is not used, or
+        // a receiver that reads in small pieces would get small pieces for ever.
+        if window < self.send_queue.len() && window < SILLY_BYTES.min(self.receive_bound / 2) {
+            return 0;
+        }
         let bytes = window.min(self.send_queue.len()).min(segment_bytes_max);
         bytes.min(usize::try_from(before_cut).unwrap_or(usize::MAX))
     }
