@@ -7,7 +7,7 @@ use crate::status::Status;
 /// Why a stream cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// No credit for streams now: wait for [`Event::OpenUnblocked`].
+    /// No credit for streams now: wait for [`crate::Event::OpenUnblocked`].
     #[error("no credit for another stream now")]
     Blocked,
     /// The session is over or drains.
@@ -18,7 +18,7 @@ pub enum OpenError {
 /// Why something cannot be sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// At the retention cap: nothing was taken; wait for [`Event::SendUnblocked`].
+    /// At the retention cap: nothing was taken; wait for [`crate::Event::SendUnblocked`].
     #[error("{retained} bytes are unacked, {allowed} may be")]
     Blocked {
         /// Kept now.
