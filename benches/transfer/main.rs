@@ -23,6 +23,7 @@ mod run;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use ringway_benches::environment::Environment;
@@ -53,6 +54,9 @@ struct Options {
     /// Only this side, without comparing: for profilers
     #[arg(long)]
     side: Option<Side>,
+    /// Before each pair, wait up to so many seconds until nothing else works on this machine
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    calm: u64,
     /// Print one JSON document instead of text
     #[arg(long)]
     json: bool,
@@ -75,6 +79,7 @@ impl Options {
         Plan {
             pairs: self.pairs.unwrap_or(pairs),
             run_bytes: self.gib.unwrap_or(gib) << 30,
+            calm: Duration::from_secs(self.calm),
         }
     }
 
@@ -130,6 +135,7 @@ fn compare(row: Row, plan: &Plan, files: &Files, is_quiet: bool) -> Result<RowRe
     }
     let mut pairs = Vec::new();
     for index in 1..=plan.pairs {
+        run::wait_for_calm(plan.calm);
         let pair = Pair {
             ours: run::once(row, Side::Ours, plan, files)?,
             theirs: run::once(row, Side::Theirs, plan, files)?,

@@ -19,6 +19,24 @@ use crate::row::{Row, Side};
 pub struct Plan {
     pub pairs: u32,
     pub run_bytes: u64,
+    /// How long to wait before a pair for a quiet machine.
+    pub calm: Duration,
+}
+
+/// With less of the machine than this used by others, cores, it counts as calm.
+const CALM_CORES: f64 = 0.15;
+
+/// Waits for half a second in which nothing else works here, not longer than `patience`.
+pub fn wait_for_calm(patience: Duration) {
+    let deadline = Instant::now() + patience;
+    while Instant::now() < deadline {
+        let before = (machine_cpu_s(), Instant::now());
+        thread::sleep(Duration::from_millis(500));
+        let used_s = machine_cpu_s().zip(before.0).map(|(now, then)| now - then);
+        if used_s.unwrap_or(0.0) < CALM_CORES * before.1.elapsed().as_secs_f64() {
+            return;
+        }
+    }
 }
 
 /// What a run took.
