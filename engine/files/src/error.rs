@@ -169,9 +169,7 @@ impl ErrorClass {
     pub fn of_start(error: &StartError) -> Self {
         match error {
             StartError::Configuration { .. } => Self::Usage,
-            StartError::Unavailable(_) | StartError::ReceiveBuffers(_) | StartError::Thread(_) => {
-                Self::Kernel
-            }
+            StartError::Unavailable(_) | StartError::Thread(_) => Self::Kernel,
         }
     }
 

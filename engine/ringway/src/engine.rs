@@ -50,9 +50,7 @@ impl Engine {
         let count = shard_count(&config)?;
         let mut kernels = Vec::with_capacity(count);
         for _ in 0..count {
-            let kernel = Uring::start(uring_config(&config)).map_err(StartError::Unavailable)?;
-            check_receive_buffers(&kernel)?;
-            kernels.push(kernel);
+            kernels.push(Uring::start(uring_config(&config)).map_err(StartError::Unavailable)?);
         }
         let shared = Arc::new(SessionDirectory::new(count, incarnation(&mut kernels)));
         let mut mailboxes = Vec::with_capacity(count);
@@ -295,15 +293,4 @@ fn incarnation<K: Kernel>(kernels: &mut [K]) -> u64 {
         kernel.entropy(&mut bytes);
     }
     u64::from_le_bytes(bytes)
-}
-
-/// Without provided buffers no connection could ever receive a frame.
-fn check_receive_buffers(kernel: &Uring) -> Result<(), StartError> {
-    if kernel.provided_available().1 > 0 {
-        return Ok(());
-    }
-    let reductions = &kernel.limits().reductions;
-    let reason = reductions.iter().find(|each| each.what.contains("buffers"));
-    let reason = reason.map_or("no reason given", |each| each.reason.as_str());
-    Err(StartError::ReceiveBuffers(reason.into()))
 }

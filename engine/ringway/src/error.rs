@@ -129,9 +129,6 @@ pub enum StartError {
     /// This machine's kernel cannot, or may not; the text says what to do.
     #[error("{0}")]
     Unavailable(ringway_uring::UringUnavailable),
-    /// The kernel gave no buffers to receive into.
-    #[error("the kernel gave no receive buffers: {0}")]
-    ReceiveBuffers(String),
     /// A shard's thread could not be made.
     #[error("cannot start a thread for a shard: {0}")]
     Thread(std::io::Error),

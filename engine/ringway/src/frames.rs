@@ -8,8 +8,11 @@ use crate::purpose::ConnectionOp;
 use crate::session::SessionKey;
 use crate::shard::Shard;
 use bytes::Bytes;
-use ringway_io::{Completion, Errno, Kernel, Op, Payload};
+use ringway_io::{BufferMut, Completion, Descriptor, Errno, Kernel, Op, Payload};
 use ringway_proto::{Next, Violation};
+
+/// A receive buffer of a connection's own, where there are no shared ones.
+const OWN_BUFFER_BYTES: usize = 16 << 10;
 
 /// Received bytes that wait for a write before they are parsed: beyond, receiving stops.
 pub(crate) const BACKLOG_BYTES_MAX: usize = 256 << 10;
@@ -28,17 +31,32 @@ impl<K: Kernel> Shard<K> {
         }
         // Arming without a free buffer fails at once even on an idle socket; not arming is what
         // turns starvation into backpressure.
-        if self.kernel.provided_available().0 == 0 {
+        let (free, all) = self.kernel.provided_available();
+        if free == 0 && all > 0 {
             if !self.starved.contains(&key) {
                 self.starved.push_back(key);
             }
             return;
         }
         let socket = connection.socket.clone();
-        let op = self.submit_on(key, ConnectionOp::Frames, Op::ReceiveMultishot { socket });
+        let op = self.frames_op(socket);
+        let op = self.submit_on(key, ConnectionOp::Frames, op);
         if let Some(connection) = self.connections.get_mut(key.0) {
             connection.ingress.multishot = Some(op);
             connection.ingress.is_stopping = false;
+        }
+    }
+
+    /// A receive into the shared buffers, or where the kernel gave none (no locked memory is left
+    /// for this user), one into a buffer of its own.
+    pub(crate) fn frames_op(&self, socket: Descriptor) -> Op {
+        if self.kernel.provided_available().1 > 0 {
+            return Op::ReceiveMultishot { socket };
+        }
+        Op::Receive {
+            socket,
+            buffer: BufferMut::heap(vec![0; OWN_BUFFER_BYTES]),
+            exact: false,
         }
     }
 
@@ -46,7 +64,7 @@ impl<K: Kernel> Shard<K> {
     pub(crate) fn feed_starved(&mut self) {
         for _ in 0..self.starved.len() {
             if self.kernel.provided_available().0 == 0 {
-                return;
+                break;
             }
             if let Some(key) = self.starved.pop_front() {
                 self.advance_ingress(key);
@@ -74,17 +92,13 @@ impl<K: Kernel> Shard<K> {
 
     pub(crate) fn on_frames(&mut self, key: ConnectionKey, completion: Completion) {
         let is_last = !completion.more;
-        if let Payload::Provided(buffer) = completion.payload {
+        if let Some(bytes) = self.received_bytes(completion.payload, completion.result) {
             let is_busy = self.connections.get(key.0).is_none_or(|connection| {
                 connection.is_dead
                     || connection.ingress.is_busy
                     || !connection.ingress.backlog.is_empty()
                     || !connection.ingress.writes.is_empty()
             });
-            // One copy out of the shared buffer, which goes back at once; pieces of it are shared
-            // from here on.
-            let bytes = Bytes::copy_from_slice(self.kernel.provided(&buffer));
-            self.kernel.recycle(buffer);
             if is_busy {
                 self.put_off(key, bytes);
             } else {
@@ -95,6 +109,23 @@ impl<K: Kernel> Shard<K> {
             self.frames_ended(key, completion.result);
         } else {
             self.advance_ingress(key);
+        }
+    }
+
+    /// One copy out of a shared buffer, which goes back at once; pieces of the copy are shared from
+    /// here on.
+    fn received_bytes(&mut self, payload: Payload, result: Result<u32, Errno>) -> Option<Bytes> {
+        match payload {
+            Payload::Provided(buffer) => {
+                let bytes = Bytes::copy_from_slice(self.kernel.provided(&buffer));
+                self.kernel.recycle(buffer);
+                Some(bytes)
+            }
+            Payload::Buffer(buffer) => {
+                let count = result.ok().filter(|count| *count > 0)? as usize;
+                Some(Bytes::copy_from_slice(&buffer.as_slice()[..count]))
+            }
+            _ => None,
         }
     }
 

@@ -4,7 +4,7 @@
 //! read yet: our close frame, with the reason in it. So our direction is shut once it is empty,
 //! arriving bytes are discarded, and the connection ends when the peer closes, or after a bound.
 
-use ringway_io::{Completion, Kernel, Op, Payload, ShutdownHow};
+use ringway_io::{Completion, Kernel, Payload, ShutdownHow};
 
 use crate::connection::ConnectionKey;
 use crate::purpose::ConnectionOp;
@@ -58,11 +58,13 @@ impl<K: Kernel> Shard<K> {
         if connection.is_dead || is_receiving {
             return;
         }
-        if self.kernel.provided_available().0 == 0 {
+        let socket = connection.socket.clone();
+        let (free, all) = self.kernel.provided_available();
+        if free == 0 && all > 0 {
             return self.end_linger(key);
         }
-        let socket = connection.socket.clone();
-        let op = self.submit_on(key, ConnectionOp::Frames, Op::ReceiveMultishot { socket });
+        let op = self.frames_op(socket);
+        let op = self.submit_on(key, ConnectionOp::Frames, op);
         if let Some(connection) = self.connections.get_mut(key.0) {
             connection.ingress.multishot = Some(op);
         }

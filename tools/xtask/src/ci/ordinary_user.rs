@@ -111,8 +111,14 @@ impl User {
         }
     }
 
-    /// The start of a command as this user; the program is to be added.
+    /// The start of a command as this user; the program is to be added. One test at a time: locked
+    /// memory is counted per user, so tests beside each other would take it from each other.
     fn command(self, memlock_bytes: u64) -> Invocation {
+        let start = self.unprivileged(memlock_bytes);
+        start.args(["env", "RUST_TEST_THREADS=1"])
+    }
+
+    fn unprivileged(self, memlock_bytes: u64) -> Invocation {
         let limit = format!("--memlock={memlock_bytes}:{memlock_bytes}");
         let limited = Invocation::new("prlimit").args([limit]);
         let capabilities = match self {
