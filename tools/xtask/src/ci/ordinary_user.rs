@@ -1,7 +1,7 @@
 //! The tests again, as a user without any privilege and with little locked memory.
 //!
 //! Root hides mistakes: it may lock any amount of memory, fill any pipe and read any file. So the
-//! test programs are started once more as [`UID`], without capabilities and with the memlock limits
+//! test programs are started once more as [`UID`], without capabilities and with the memlock limit
 //! that real machines have. They run in place, because tests carry paths of the checkout inside
 //! (`env!("CARGO_BIN_EXE_ringway")`): a copy elsewhere would be another program.
 //!
@@ -23,7 +23,10 @@ use crate::workspace::Workspace;
 const UID: u32 = 65534;
 
 /// Limits on locked memory, in bytes: the kernel's default since 5.16, and the one before it.
-const MEMLOCK_BYTES: [u64; 2] = [8 << 20, 64 << 10];
+///
+/// 64 KiB are missing: the tests with three rings and more cannot start there. The test of the demo
+/// with 64 KiB runs as root's child in the plain step.
+const MEMLOCK_BYTES: [u64; 1] = [8 << 20];
 
 /// The crates whose tests touch the kernel.
 const PACKAGES: [&str; 4] = ["ringway-uring", "ringway", "ringway-files", "ringway-tools"];
