@@ -14,6 +14,9 @@ use bytes::Bytes;
 use ringway_io::{BufferMemory, BufferMut, Capability, Completion, Kernel, Op, Payload};
 use ringway_proto::StreamId;
 
+/// Where no piece of the arena is free for all of a receive, so much at a time.
+const PIECE_BYTES_LEAST: usize = 256 << 10;
+
 /// Pieces below this are copied into memory of their own when they wait in an inbox.
 pub(crate) const SMALL_BYTES: usize = 4 << 10;
 
@@ -295,11 +298,14 @@ impl<K: Kernel> Shard<K> {
 
     pub(crate) fn receive_into_memory(&mut self, key: ConnectionKey, length: u64) {
         let length = usize_of(length);
-        let buffer = match self.kernel.lease(length) {
-            Some(lease) => BufferMut::lease(lease, length),
+        let less = length.min(PIECE_BYTES_LEAST);
+        let lent = self.kernel.lease(length).map(|lease| (lease, length));
+        let lent = lent.or_else(|| self.kernel.lease(less).map(|lease| (lease, less)));
+        let buffer = match lent {
+            Some((lease, length)) => BufferMut::lease(lease, length),
             None => {
                 self.statistics.leases_exhausted += 1;
-                BufferMut::heap(vec![0; length])
+                BufferMut::heap(vec![0; less])
             }
         };
         self.submit_body_receive(key, buffer);
