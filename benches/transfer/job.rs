@@ -113,7 +113,7 @@ impl Role {
             Self::PlainReceive(job) => plain_side::receive(job),
         }?;
         outcome.usage = Usage::of_this_process()?;
-        println!("{}", serde_json::to_string(&outcome)?);
+        say(serde_json::to_string(&outcome)?)?;
         Ok(())
     }
 
@@ -127,6 +127,12 @@ impl Role {
 
 /// Tells where this process listens.
 pub fn say_ready(address: impl std::fmt::Display) -> io::Result<()> {
-    println!("ready {address}");
-    io::stdout().flush()
+    say(format_args!("ready {address}"))
+}
+
+/// An error, not a panic, when the measuring process is gone.
+fn say(line: impl std::fmt::Display) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
 }
