@@ -7,6 +7,7 @@ use crate::header::flag;
 use crate::id::StreamId;
 use crate::incoming::Incoming;
 use crate::limit::{ACK_AT_ONCE_BYTES, ACK_STEP_BYTES};
+use crate::link::Link;
 use crate::receive_stream::{ReceiveEnd, ReceiveStream};
 use crate::session::Session;
 use crate::status::Status;
@@ -91,6 +92,7 @@ impl Arriving {
 impl Session {
     pub(crate) fn on_data(
         &mut self,
+        link: Link,
         mut arriving: Arriving,
         opens: bool,
     ) -> Result<Incoming, Violation> {
@@ -121,7 +123,9 @@ impl Session {
             arriving.is_stale = true;
         }
         self.statistics.duplicate_bytes += skip;
-        self.arriving = Some(arriving);
+        if let Some(state) = self.link_mut(link) {
+            state.arriving = Some(arriving);
+        }
         Ok(Incoming {
             stream: id,
             offset: offset + skip,
@@ -132,21 +136,22 @@ impl Session {
         })
     }
 
-    /// So many further bytes of the arriving body are copied or written (or were discarded, if
+    /// So many further bytes of the body that arrives on `link` are copied or written (or were discarded, if
     /// they were to be skipped). For a body of no bytes: once, with 0.
     ///
     /// # Errors
     /// [`Violation`] if its end contradicts what was said before.
-    pub fn handle_body(&mut self, now: Time, bytes: u64) -> Result<(), Violation> {
-        self.heard(now);
-        let Some(arriving) = &mut self.arriving else {
+    pub fn handle_body(&mut self, now: Time, link: Link, bytes: u64) -> Result<(), Violation> {
+        self.heard(now, link);
+        let state = self.link_mut(link);
+        let Some(arriving) = state.and_then(|state| state.arriving.as_mut()) else {
             return Ok(());
         };
         arriving.taken = arriving.taken.saturating_add(bytes).min(arriving.length);
-        self.count_body(now)
+        self.count_body(now, link)
     }
 
-    /// The checksum of the arriving body has come: what was read, and what the bytes have. Call
+    /// The checksum of the body that arrives on `link` has come: what was read, and what the bytes have. Call
     /// it before what follows on the connection is parsed.
     ///
     /// # Errors
@@ -155,11 +160,14 @@ impl Session {
     pub fn handle_trailer(
         &mut self,
         now: Time,
+        link: Link,
         received: u32,
         computed: u32,
     ) -> Result<(), Violation> {
-        self.heard(now);
-        let Some(arriving) = self.arriving.as_mut().filter(|it| it.trailer) else {
+        self.heard(now, link);
+        let state = self.link_mut(link);
+        let arriving = state.and_then(|state| state.arriving.as_mut());
+        let Some(arriving) = arriving.filter(|it| it.trailer) else {
             return Ok(());
         };
         if received != computed {
@@ -168,18 +176,21 @@ impl Session {
             return Err(violation.on(arriving.stream, arriving.offset));
         }
         arriving.is_verified = true;
-        self.count_body(now)
+        self.count_body(now, link)
     }
 
     /// Counts what was taken of the arriving body; with a checksum behind it, only as a whole.
-    fn count_body(&mut self, now: Time) -> Result<(), Violation> {
-        let Some(arriving) = self.arriving else {
+    fn count_body(&mut self, now: Time, link: Link) -> Result<(), Violation> {
+        let Some(state) = self.link_mut(link) else {
+            return Ok(());
+        };
+        let Some(arriving) = state.arriving else {
             return Ok(());
         };
         let is_all_taken = arriving.taken == arriving.length;
         let is_whole = is_all_taken && arriving.is_verified;
         if is_whole {
-            self.arriving = None;
+            state.arriving = None;
         } else if arriving.trailer {
             return Ok(());
         }

@@ -60,11 +60,6 @@ impl Ready {
         }
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.free.clear();
-        self.charged.clear();
-    }
-
     fn lane(&mut self, lane: Lane) -> &mut VecDeque<(Ticket, StreamId)> {
         match lane {
             Lane::Free => &mut self.free,

@@ -40,14 +40,12 @@ pub(crate) struct PeerResume {
 impl Session {
     /// States everything again, and rewinds every stream to what was acked.
     pub(crate) fn begin_resume(&mut self, resumed: bool) {
-        self.ready.clear();
         self.statistics.unacked_bytes = 0;
         let ids: Vec<StreamId> = self.streams.keys().copied().collect();
         for &id in &ids {
             let Some(state) = self.streams.get_mut(&id) else {
                 continue;
             };
-            state.is_queued = false;
             state.send.rewind();
             state.owes.finish = false;
             state.owes.reset =

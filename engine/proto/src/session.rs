@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::arriving::Arriving;
 use crate::body_checksum::BodyChecksum;
 use crate::close_reason::CloseReason;
 use crate::event::Event;
@@ -11,7 +10,7 @@ use crate::frame::Frame;
 use crate::hello::{Established, SessionLimits};
 use crate::id::{BodyId, Epoch, SessionId, Side, StreamId};
 use crate::limit::{OFFSET_MAX, SessionConfig};
-use crate::ready::Ready;
+use crate::link::{Link, LinkState};
 use crate::resume::{PeerResume, ResumeOut};
 use crate::send_stream::Extent;
 use crate::session_credit::SessionCredit;
@@ -38,6 +37,8 @@ pub struct StreamOptions {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
     pub(crate) serial: u64,
+    /// The connection it is to be sent on.
+    pub link: Link,
     /// Which stream.
     pub stream: StreamId,
     /// Which payload.
@@ -86,6 +87,8 @@ pub struct Session {
     pub(crate) config: SessionConfig,
     pub(crate) epoch: Epoch,
     pub(crate) is_attached: bool,
+    /// The message connection first, whether attached or not.
+    pub(crate) links: Vec<LinkState>,
     pub(crate) streams: BTreeMap<StreamId, Stream>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) statistics: SessionStatistics,
@@ -97,13 +100,11 @@ pub struct Session {
     pub(crate) peer_streams_ended: u64,
     pub(crate) is_open_blocked: bool,
     // Sending.
-    pub(crate) ready: Ready,
     /// Streams that owe control frames.
     pub(crate) owing: BTreeSet<StreamId>,
     /// Streams that owe an ack which may wait.
     pub(crate) ack_later: BTreeSet<StreamId>,
     pub(crate) ack_deadline: Option<Time>,
-    pub(crate) offer: Option<Offer>,
     pub(crate) offer_serial: u64,
     pub(crate) credit: SessionCredit,
     pub(crate) peer_limits: Option<SessionLimits>,
@@ -112,23 +113,16 @@ pub struct Session {
     pub(crate) is_send_blocked: bool,
     /// Kept so that an ack needs no allocation.
     pub(crate) released: Vec<Extent>,
-    // Receiving.
-    pub(crate) arriving: Option<Arriving>,
     // Control of the session.
     pub(crate) owes_stream_credit: bool,
     pub(crate) owes_drain: bool,
     pub(crate) owes_close: Option<Status>,
-    pub(crate) pongs: VecDeque<u64>,
-    pub(crate) owes_ping: bool,
     pub(crate) resume_out: Option<ResumeOut>,
     pub(crate) resume_in: Option<PeerResume>,
     // Ends and timers.
     pub(crate) is_draining: bool,
     pub(crate) is_peer_draining: bool,
     pub(crate) closed: Option<CloseReason>,
-    pub(crate) last_heard: Time,
-    pub(crate) last_sent: Time,
-    pub(crate) is_silence_told: bool,
     pub(crate) resume_deadline: Option<Time>,
     pub(crate) drain_deadline: Option<Time>,
 }
@@ -147,6 +141,7 @@ impl Session {
             id,
             epoch: Epoch(0),
             is_attached: false,
+            links: vec![LinkState::new(now)],
             streams: BTreeMap::new(),
             events: VecDeque::new(),
             statistics: SessionStatistics::default(),
@@ -156,31 +151,23 @@ impl Session {
             peer_open_credit: config.streams_max,
             peer_streams_ended: 0,
             is_open_blocked: false,
-            ready: Ready::default(),
             owing: BTreeSet::new(),
             ack_later: BTreeSet::new(),
             ack_deadline: None,
-            offer: None,
             offer_serial: 0,
             credit: SessionCredit::new(config.session_window_bytes),
             peer_limits: None,
             features: Features::NONE,
             is_send_blocked: false,
             released: Vec::new(),
-            arriving: None,
             owes_stream_credit: false,
             owes_drain: false,
             owes_close: None,
-            pongs: VecDeque::new(),
-            owes_ping: false,
             resume_out: None,
             resume_in: None,
             is_draining: false,
             is_peer_draining: false,
             closed: None,
-            last_heard: now,
-            last_sent: now,
-            is_silence_told: false,
             resume_deadline,
             drain_deadline: None,
             config,
@@ -217,10 +204,7 @@ impl Session {
         self.detach(now);
         self.epoch = established.epoch;
         self.is_attached = true;
-        self.is_silence_told = false;
         self.resume_deadline = None;
-        self.last_heard = now;
-        self.last_sent = now;
         self.statistics.attaches += 1;
         if self.peer_limits.is_none() {
             self.features = established.features;
@@ -246,12 +230,12 @@ impl Session {
     /// The connection is gone. Nothing that was under way on it counts.
     pub fn detach(&mut self, now: Time) {
         self.is_attached = false;
-        self.arriving = None;
-        self.offer = None;
+        self.links = vec![LinkState::new(now)];
+        for state in self.streams.values_mut() {
+            state.is_queued = false;
+        }
         self.resume_out = None;
         self.resume_in = None;
-        self.pongs.clear();
-        self.owes_ping = false;
         if self.closed.is_none() && self.resume_deadline.is_none() {
             self.resume_deadline = Some(now + self.config.resume_window);
         }
@@ -320,7 +304,7 @@ impl Session {
             && let Some(lane) = state.send.lane()
         {
             state.is_queued = true;
-            self.ready.push(lane, stream);
+            self.links[Link::MESSAGE.index()].ready.push(lane, stream);
         }
     }
 
@@ -347,8 +331,10 @@ impl Session {
     }
 
     pub(crate) fn void_offer(&mut self, stream: StreamId) {
-        if self.offer.is_some_and(|offer| offer.stream == stream) {
-            self.offer = None;
+        for link in &mut self.links {
+            if link.offer.is_some_and(|offer| offer.stream == stream) {
+                link.offer = None;
+            }
         }
     }
 

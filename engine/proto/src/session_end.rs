@@ -45,8 +45,10 @@ impl Session {
 
     pub(crate) fn end_with(&mut self, reason: CloseReason) {
         if self.closed.is_none() {
-            self.offer = None;
-            self.arriving = None;
+            for link in &mut self.links {
+                link.offer = None;
+                link.arriving = None;
+            }
             self.resume_deadline = None;
             self.drain_deadline = None;
             self.closed = Some(reason.clone());

@@ -7,6 +7,7 @@ use crate::frame::{Frame, FrameError, ResumeEntry, kind};
 use crate::id::StreamId;
 use crate::incoming::{Incoming, Next, Parsed};
 use crate::limit::PONGS_MAX;
+use crate::link::Link;
 use crate::send_stream::{SendEnd, SendStream};
 use crate::session::Session;
 use crate::status::Status;
@@ -14,16 +15,21 @@ use crate::time::Time;
 use crate::violation::{Rule, Violation};
 
 impl Session {
-    /// Parses frames from `bytes`, until they are used up or a body comes. Call it with what
+    /// Parses frames from `bytes`, which came on `link`, until they are used up or a body comes. Call it with what
     /// follows a body only after all of that body was reported.
     ///
     /// # Errors
     /// [`Violation`]: call [`violated`](Self::violated), send what is left, drop the connection.
-    pub fn handle_bytes(&mut self, now: Time, bytes: &[u8]) -> Result<Parsed, Violation> {
-        self.heard(now);
+    pub fn handle_bytes(
+        &mut self,
+        now: Time,
+        link: Link,
+        bytes: &[u8],
+    ) -> Result<Parsed, Violation> {
+        self.heard(now, link);
         let mut consumed = 0;
         loop {
-            if self.closed.is_some() {
+            if self.closed.is_some() || self.link(link).is_none() {
                 // Nothing is expected any more; what still comes is not looked at.
                 let next = Next::More(crate::frame::HEADER_BYTES);
                 let consumed = bytes.len();
@@ -33,7 +39,7 @@ impl Session {
                 Ok((frame, size)) => {
                     consumed += size;
                     self.statistics.frames_received += 1;
-                    if let Some(incoming) = self.on_frame(now, frame)? {
+                    if let Some(incoming) = self.on_frame(now, link, frame)? {
                         let next = Next::Body(incoming);
                         return Ok(Parsed { consumed, next });
                     }
@@ -47,7 +53,12 @@ impl Session {
         }
     }
 
-    fn on_frame(&mut self, now: Time, frame: Frame) -> Result<Option<Incoming>, Violation> {
+    fn on_frame(
+        &mut self,
+        now: Time,
+        link: Link,
+        frame: Frame,
+    ) -> Result<Option<Incoming>, Violation> {
         match frame {
             Frame::Data {
                 stream,
@@ -71,7 +82,7 @@ impl Session {
                     is_verified: !trailer,
                     is_stale: false,
                 };
-                return self.on_data(arriving, opens).map(Some);
+                return self.on_data(link, arriving, opens).map(Some);
             }
             Frame::Ack {
                 stream,
@@ -127,8 +138,10 @@ impl Session {
                 }
             }
             Frame::Ping(token) => {
-                if self.pongs.len() < PONGS_MAX {
-                    self.pongs.push_back(token);
+                if let Some(state) = self.link_mut(link)
+                    && state.pongs.len() < PONGS_MAX
+                {
+                    state.pongs.push_back(token);
                 }
             }
             Frame::Pong(_) => {}

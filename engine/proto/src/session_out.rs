@@ -4,19 +4,21 @@ use crate::body_checksum::{BodyChecksum, Trailer};
 use crate::frame::Frame;
 use crate::id::StreamId;
 use crate::limit::{BODY_BYTES_MAX, CONTROL_BATCH_BYTES};
+use crate::link::Link;
 use crate::ready::Lane;
 use crate::send_stream::{Cut, SendEnd};
 use crate::session::{Offer, Session, Transmit};
 use crate::time::Time;
 
 impl Session {
-    /// The next thing to send: control frames, appended to `out` in a bounded batch, or a body of
+    /// The next thing to send on `link`: control frames, appended to `out` in a bounded batch, or a body of
     /// at most `body_max` bytes. While an offer is open, only control.
     ///
     /// Control never waits for credit or for bodies (W-4.5).
     pub fn poll_transmit(
         &mut self,
         now: Time,
+        link: Link,
         out: &mut Vec<u8>,
         body_max: u64,
     ) -> Option<Transmit> {
@@ -25,14 +27,15 @@ impl Session {
         }
         let before = out.len();
         self.emit_control(now, out);
+        let state = self.link_mut(link)?;
         if out.len() > before {
-            self.last_sent = now;
+            state.last_sent = now;
             return Some(Transmit::Control);
         }
-        if self.offer.is_some() || self.closed.is_some() || self.resume_in.is_some() {
+        if state.offer.is_some() || self.closed.is_some() || self.resume_in.is_some() {
             return None;
         }
-        self.next_body(now, out, body_max)
+        self.next_body(now, link, out, body_max)
     }
 
     fn emit_control(&mut self, now: Time, out: &mut Vec<u8>) {
@@ -53,12 +56,7 @@ impl Session {
         if std::mem::take(&mut self.owes_stream_credit) {
             self.emit(&Frame::StreamCredit(self.peer_open_credit), out);
         }
-        while let Some(token) = self.pongs.pop_front() {
-            self.emit(&Frame::Pong(token), out);
-        }
-        if std::mem::take(&mut self.owes_ping) {
-            self.emit(&Frame::Ping(now.as_ns()), out);
-        }
+        self.emit_liveness(now, Link::MESSAGE, out);
         // Stream states are not to be mixed with the statements of a resume.
         while self.resume_out.is_none()
             && out.len() < end
@@ -68,6 +66,20 @@ impl Session {
         }
         if self.owing.is_empty() && std::mem::take(&mut self.owes_drain) {
             self.emit(&Frame::Drain, out);
+        }
+    }
+
+    fn emit_liveness(&mut self, now: Time, link: Link, out: &mut Vec<u8>) {
+        let Some(state) = self.link_mut(link) else {
+            return;
+        };
+        let pongs = std::mem::take(&mut state.pongs);
+        let owes_ping = std::mem::take(&mut state.owes_ping);
+        for token in pongs {
+            self.emit(&Frame::Pong(token), out);
+        }
+        if owes_ping {
+            self.emit(&Frame::Ping(now.as_ns()), out);
         }
     }
 
@@ -98,23 +110,26 @@ impl Session {
     }
 
     /// Offers the next body; empty records are sent as they are.
-    fn next_body(&mut self, now: Time, out: &mut Vec<u8>, body_max: u64) -> Option<Transmit> {
+    fn next_body(
+        &mut self,
+        now: Time,
+        link: Link,
+        out: &mut Vec<u8>,
+        body_max: u64,
+    ) -> Option<Transmit> {
         let before = out.len();
         while out.len() - before < CONTROL_BATCH_BYTES {
-            let Some((lane, id)) = self.ready.front(self.credit.room() > 0) else {
+            let has_credit = self.credit.room() > 0;
+            let Some((lane, id)) = self.link(link)?.ready.front(has_credit) else {
                 break;
             };
             let Some(cut) = self.next_cut(id, lane) else {
-                self.ready.pop(id);
-                if let Some(state) = self.streams.get_mut(&id) {
-                    state.is_queued = false;
-                }
-                self.queue(id);
+                self.rotate(link, id);
                 continue;
             };
             if cut.length == 0 {
-                self.send_header(now, id, 0, Trailer::None, out);
-                self.rotate(id);
+                self.send_header(now, link, id, (0, Trailer::None), out);
+                self.rotate(link, id);
                 continue;
             }
             if out.len() > before {
@@ -129,12 +144,13 @@ impl Session {
             self.offer_serial += 1;
             let offer = Offer {
                 serial: self.offer_serial,
+                link,
                 stream: id,
                 body: cut.body,
                 body_offset: cut.body_offset,
                 length,
             };
-            self.offer = Some(offer);
+            self.link_mut(link)?.offer = Some(offer);
             return Some(Transmit::Body(offer));
         }
         (out.len() > before).then_some(Transmit::Control)
@@ -162,9 +178,9 @@ impl Session {
     fn send_header(
         &mut self,
         now: Time,
+        link: Link,
         id: StreamId,
-        length: u64,
-        trailer: Trailer,
+        (length, trailer): (u64, Trailer),
         out: &mut Vec<u8>,
     ) {
         let Some(state) = self.streams.get_mut(&id) else {
@@ -189,7 +205,9 @@ impl Session {
         self.statistics.new_bytes += new;
         self.statistics.replayed_bytes += again;
         self.statistics.unacked_bytes += length;
-        self.last_sent = now;
+        if let Some(state) = self.link_mut(link) {
+            state.last_sent = now;
+        }
         let frame = Frame::Data {
             stream: id,
             offset: cut.offset,
@@ -205,8 +223,10 @@ impl Session {
     }
 
     /// The stream has had its turn.
-    fn rotate(&mut self, id: StreamId) {
-        self.ready.pop(id);
+    fn rotate(&mut self, link: Link, id: StreamId) {
+        if let Some(state) = self.link_mut(link) {
+            state.ready.pop(id);
+        }
         if let Some(state) = self.streams.get_mut(&id) {
             state.is_queued = false;
         }
@@ -214,11 +234,15 @@ impl Session {
     }
 
     fn take_offer(&mut self, offer: Offer) -> bool {
-        let is_open = self.offer.is_some_and(|open| open.serial == offer.serial);
-        if is_open {
-            self.offer = None;
+        let Some(state) = self.link_mut(offer.link) else {
+            return false;
+        };
+        let is_open = |open: Offer| open.serial == offer.serial;
+        if !state.offer.is_some_and(is_open) {
+            return false;
         }
-        is_open
+        state.offer = None;
+        true
     }
 
     /// The caller holds `length` bytes of the offered body (1 to the offer's length): appends the
@@ -239,15 +263,16 @@ impl Session {
         if !self.take_offer(offer) || length == 0 || !is_agreed {
             return false;
         }
-        self.send_header(now, offer.stream, length, trailer, out);
-        self.rotate(offer.stream);
+        let (link, stream) = (offer.link, offer.stream);
+        self.send_header(now, link, stream, (length, trailer), out);
+        self.rotate(link, stream);
         true
     }
 
     /// The caller holds nothing: the body will be offered again, after those of other streams.
     pub fn withdraw(&mut self, offer: Offer) {
         if self.take_offer(offer) {
-            self.rotate(offer.stream);
+            self.rotate(offer.link, offer.stream);
         }
     }
 }

@@ -1,7 +1,10 @@
 //! What a session does because time passes: acks that waited, heartbeats, windows.
 
+use std::time::Duration;
+
 use crate::close_reason::CloseReason;
 use crate::event::Event;
+use crate::link::{Link, LinkState};
 use crate::session::Session;
 use crate::status::Status;
 use crate::time::Time;
@@ -13,13 +16,12 @@ impl Session {
         if self.closed.is_some() {
             return None;
         }
-        let heartbeat = self.config.heartbeat;
         let attached = |time| self.is_attached.then_some(time);
-        let silence = (!self.is_silence_told).then_some(self.last_heard + heartbeat * 2);
+        let heartbeat = self.config.heartbeat;
+        let liveness = self.links.iter().map(|link| link.next_timeout(heartbeat));
         [
             self.ack_deadline.and_then(attached),
-            attached(self.last_sent + heartbeat),
-            silence.and_then(attached),
+            liveness.min().and_then(attached),
             self.resume_deadline,
             self.drain_deadline,
         ]
@@ -56,19 +58,37 @@ impl Session {
 
     fn handle_heartbeat(&mut self, now: Time) {
         let heartbeat = self.config.heartbeat;
-        if now >= self.last_sent + heartbeat {
-            self.owes_ping = true;
-            self.last_sent = now;
+        let mut is_silent = false;
+        for link in &mut self.links {
+            if now >= link.last_sent + heartbeat {
+                link.owes_ping = true;
+                link.last_sent = now;
+            }
+            if !link.is_silence_told && now >= link.last_heard + heartbeat * 2 {
+                link.is_silence_told = true;
+                is_silent = true;
+            }
         }
-        if !self.is_silence_told && now >= self.last_heard + heartbeat * 2 {
-            self.is_silence_told = true;
+        if is_silent {
             self.events.push_back(Event::PeerSilent);
         }
     }
 
-    /// Bytes arrived that cannot be reported as body yet: the peer is alive.
-    pub fn heard(&mut self, now: Time) {
-        self.last_heard = now;
-        self.is_silence_told = false;
+    /// Bytes arrived on `link` that cannot be reported as body yet: the peer is alive.
+    pub fn heard(&mut self, now: Time, link: Link) {
+        if let Some(state) = self.link_mut(link) {
+            state.hear(now);
+        }
+    }
+}
+
+impl LinkState {
+    /// When a heartbeat is due on it, or silence is to be told.
+    fn next_timeout(&self, heartbeat: Duration) -> Time {
+        let ping = self.last_sent + heartbeat;
+        match self.is_silence_told {
+            true => ping,
+            false => ping.min(self.last_heard + heartbeat * 2),
+        }
     }
 }

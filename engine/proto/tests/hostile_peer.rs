@@ -6,7 +6,7 @@
 use proptest::prelude::*;
 use ringway_proto::testing::{Frame, ResumeEntry};
 use ringway_proto::{
-    BodyId, BodyKind, EndpointName, Epoch, Established, Event, Features, Next, PeerIdentity,
+    BodyId, BodyKind, EndpointName, Epoch, Established, Event, Features, Link, Next, PeerIdentity,
     Session, SessionConfig, SessionId, SessionLimits, Side, Status, StreamId, StreamOptions, Time,
     Trailer, Transmit,
 };
@@ -200,13 +200,16 @@ impl Victim {
     fn receive(&mut self, frame: &Frame) {
         let mut bytes = Vec::new();
         frame.emit(&mut bytes);
-        let result = match self.session.handle_bytes(self.now, &bytes) {
+        let result = match self.session.handle_bytes(self.now, Link::MESSAGE, &bytes) {
             Ok(parsed) => match parsed.next {
                 Next::Body(incoming) => {
                     assert!(incoming.skip <= incoming.length);
                     let half = incoming.length / 2;
-                    let result = self.session.handle_body(self.now, half);
-                    result.and_then(|()| self.session.handle_body(self.now, incoming.length - half))
+                    let result = self.session.handle_body(self.now, Link::MESSAGE, half);
+                    result.and_then(|()| {
+                        self.session
+                            .handle_body(self.now, Link::MESSAGE, incoming.length - half)
+                    })
                 }
                 Next::More(missing) => {
                     assert_eq!((parsed.consumed, missing > 0), (bytes.len(), true));
@@ -223,7 +226,9 @@ impl Victim {
 
     fn transmit(&mut self, body_max: u64, share: u8) {
         let mut out = Vec::new();
-        let Some(Transmit::Body(offer)) = self.session.poll_transmit(self.now, &mut out, body_max)
+        let Some(Transmit::Body(offer)) =
+            self.session
+                .poll_transmit(self.now, Link::MESSAGE, &mut out, body_max)
         else {
             assert!(out.len() < 80_000, "control is bounded: {}", out.len());
             return;

@@ -180,10 +180,14 @@ impl<K: Kernel> Shard<K> {
         let Some(owner) = self.ingress_session(key) else {
             return false;
         };
-        let Some(session) = self.sessions.get_mut(owner.0) else {
+        let link = self
+            .connections
+            .get(key.0)
+            .map(|connection| connection.link);
+        let (Some(link), Some(session)) = (link, self.sessions.get_mut(owner.0)) else {
             return false;
         };
-        let handled = session.proto.handle_body(now, count);
+        let handled = session.proto.handle_body(now, link, count);
         self.mark_dirty(owner);
         if let Err(violation) = handled {
             self.violated(owner, &violation);

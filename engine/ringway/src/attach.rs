@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ringway_io::{Descriptor, Kernel, Pipe};
 use ringway_proto::{
-    Claim, CloseReason, Decision, Established, Intent, PeerIdentity, Refusal, SessionId, Side,
+    Claim, CloseReason, Decision, Established, Intent, Link, PeerIdentity, Refusal, SessionId, Side,
 };
 
 use crate::Error;
@@ -240,7 +240,7 @@ impl<K: Kernel> Shard<K> {
         self.statistics.resumes += u64::from(is_resume);
         self.statistics.sessions_opened += u64::from(!is_resume);
         let route = self.kernel.route(&pending.socket);
-        let connection = Connection::new(key, pending.socket, route);
+        let connection = Connection::new(key, Link::MESSAGE, pending.socket, route);
         let connection = ConnectionKey(self.connections.insert(connection));
         if let Some(session) = self.sessions.get_mut(key.0) {
             session.connection = Some(connection);

@@ -67,8 +67,9 @@ impl<K: Kernel> Shard<K> {
         let received = u32::from_le_bytes(trailer[..].try_into().ok()?);
         let computed = crc32c::crc32c(&body);
         let owner = self.ingress_session(key)?;
+        let link = self.connections.get(key.0)?.link;
         let session = self.sessions.get_mut(owner.0)?;
-        if let Err(violation) = session.proto.handle_trailer(now, received, computed) {
+        if let Err(violation) = (session.proto).handle_trailer(now, link, received, computed) {
             self.violated(owner, &violation);
             return None;
         }

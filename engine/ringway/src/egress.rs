@@ -90,7 +90,7 @@ impl<K: Kernel> Shard<K> {
             let Some(connection) = self.connections.get(key.0) else {
                 return false;
             };
-            let owner = connection.session;
+            let (owner, link) = (connection.session, connection.link);
             let is_loading = connection.egress.loading.is_some();
             let Some(session) = self.sessions.get_mut(owner.0) else {
                 return false;
@@ -99,7 +99,7 @@ impl<K: Kernel> Shard<K> {
                 0 | 1 => LONE_PIECE_BYTES,
                 _ => SHARED_PIECE_BYTES,
             };
-            match session.proto.poll_transmit(now, &mut out, body_max) {
+            match session.proto.poll_transmit(now, link, &mut out, body_max) {
                 None => break,
                 Some(Transmit::Control) => {}
                 // The offer that is being loaded is void (its stream was reset). The next one has

@@ -219,16 +219,17 @@ impl<K: Kernel> Shard<K> {
         let now = self.now();
         let owner = self.ingress_session(key)?;
         let connection = self.connections.get_mut(key.0)?;
+        let link = connection.link;
         let session = self.sessions.get_mut(owner.0)?;
         let mut partial = std::mem::take(&mut connection.ingress.partial);
         let held = partial.len();
         let parsed = if held == 0 {
-            session.proto.handle_bytes(now, bytes)
+            session.proto.handle_bytes(now, link, bytes)
         } else {
             // Only what completes the header: the rest is parsed in place.
             let missing = connection.ingress.header_missing.max(1).min(bytes.len());
             partial.extend_from_slice(&bytes[..missing]);
-            session.proto.handle_bytes(now, &partial)
+            session.proto.handle_bytes(now, link, &partial)
         };
         let parsed = match parsed {
             Ok(parsed) => parsed,

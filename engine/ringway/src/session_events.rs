@@ -225,10 +225,10 @@ impl<K: Kernel> Shard<K> {
         } else if connection.is_lingering {
             self.on_lingering_op(key, kind, completion);
         } else if is_ingress(kind) {
-            let owner = connection.session;
+            let (owner, link) = (connection.session, connection.link);
             if let Some(session) = self.sessions.get_mut(owner.0) {
                 let now = ringway_proto::Time::from_ns(self.kernel.now_ns());
-                session.proto.heard(now);
+                session.proto.heard(now, link);
             }
             self.on_ingress_op(key, kind, completion);
         } else {

@@ -1,7 +1,7 @@
 //! Bodies: sources that fail, pieces that are not held, turns between streams.
 
 use ringway_proto::{
-    BodyId, BodyKind, Event, Offer, SessionConfig, Side, Status, Trailer, Transmit,
+    BodyId, BodyKind, Event, Link, Offer, SessionConfig, Side, Status, Trailer, Transmit,
 };
 
 use crate::harness::Pair;
@@ -105,7 +105,11 @@ fn a_source_that_fails_during_a_replay_ends_the_stream_where_the_replay_is() {
 fn offer(pair: &mut Pair) -> Option<Offer> {
     let now = pair.now;
     let mut out = Vec::new();
-    match pair.end(A).session.poll_transmit(now, &mut out, 1 << 20) {
+    match pair
+        .end(A)
+        .session
+        .poll_transmit(now, Link::MESSAGE, &mut out, 1 << 20)
+    {
         Some(Transmit::Body(offer)) => Some(offer),
         Some(Transmit::Control) => panic!("nothing is owed"),
         None => None,

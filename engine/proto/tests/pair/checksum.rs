@@ -1,7 +1,9 @@
 //! Checksums behind bodies: agreed or absent, and nothing counts before they have come.
 
 use ringway_proto::testing::Frame;
-use ringway_proto::{BodyChecksum, Features, Next, Rule, SessionConfig, Side, StreamId, Trailer};
+use ringway_proto::{
+    BodyChecksum, Features, Link, Next, Rule, SessionConfig, Side, StreamId, Trailer,
+};
 
 use crate::harness::Pair;
 
@@ -71,17 +73,25 @@ fn the_order_of_the_last_bytes_and_the_checksum_does_not_matter() {
         let mut frame = Vec::new();
         data(true).emit(&mut frame);
         let session = &mut pair.end(B).session;
-        let parsed = session.handle_bytes(now, &frame).expect("agreed");
+        let parsed = session
+            .handle_bytes(now, Link::MESSAGE, &frame)
+            .expect("agreed");
         assert!(matches!(parsed.next, Next::Body(incoming) if incoming.trailer));
-        session.handle_body(now, 4).expect("a part");
+        session.handle_body(now, Link::MESSAGE, 4).expect("a part");
         if is_trailer_first {
-            session.handle_trailer(now, 7, 7).expect("the same");
+            session
+                .handle_trailer(now, Link::MESSAGE, 7, 7)
+                .expect("the same");
         }
         assert_eq!(session.progress(StreamId(0)).expect("open").received, 0);
-        session.handle_body(now, 6).expect("the rest");
+        session
+            .handle_body(now, Link::MESSAGE, 6)
+            .expect("the rest");
         if !is_trailer_first {
             assert_eq!(session.progress(StreamId(0)).expect("open").received, 0);
-            session.handle_trailer(now, 7, 7).expect("the same");
+            session
+                .handle_trailer(now, Link::MESSAGE, 7, 7)
+                .expect("the same");
         }
         assert_eq!(session.progress(StreamId(0)).expect("open").received, 10);
     }
@@ -109,7 +119,7 @@ fn a_checksum_that_was_not_agreed_is_a_violation() {
     let violation = pair
         .end(B)
         .session
-        .handle_bytes(now, &frame)
+        .handle_bytes(now, Link::MESSAGE, &frame)
         .expect_err("not agreed");
     assert_eq!((violation.rule, violation.got), (Rule::Reserved, 32));
     // Nor is one sent.

@@ -1,7 +1,7 @@
 //! Credit: what is granted is kept to, and never runs dry for good.
 
 use ringway_proto::testing::{Frame, session_ledger};
-use ringway_proto::{Rule, SessionConfig, Side, Status, StreamId, Trailer, Transmit};
+use ringway_proto::{Link, Rule, SessionConfig, Side, Status, StreamId, Trailer, Transmit};
 
 use crate::harness::{Pair, tight};
 
@@ -205,7 +205,7 @@ fn a_session_without_credit_does_not_ask_its_streams() {
     let session = &mut pair.end(A).session;
     let mut out = Vec::new();
     let mut bodies = 0;
-    while let Some(transmit) = session.poll_transmit(now, &mut out, 1 << 20) {
+    while let Some(transmit) = session.poll_transmit(now, Link::MESSAGE, &mut out, 1 << 20) {
         if let Transmit::Body(offer) = transmit {
             assert!(session.commit(now, offer, offer.length, Trailer::None, &mut out));
             bodies += 1;
@@ -215,6 +215,10 @@ fn a_session_without_credit_does_not_ask_its_streams() {
     assert_eq!(bodies, 100_000, "the free bytes of each");
     // 10 million visits would take a minute; none take no time.
     for _ in 0..100_000 {
-        assert!(session.poll_transmit(now, &mut out, 1 << 20).is_none());
+        assert!(
+            session
+                .poll_transmit(now, Link::MESSAGE, &mut out, 1 << 20)
+                .is_none()
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ringway_proto::{
-    BodyChecksum, BodyId, BodyKind, Event, Incoming, Next, Offer, SendError, Session,
+    BodyChecksum, BodyId, BodyKind, Event, Incoming, Link, Next, Offer, SendError, Session,
     SessionConfig, SessionId, Side, Status, StreamId, StreamOptions, TRAILER_BYTES, Time, Trailer,
     Transmit, Violation,
 };
@@ -178,7 +178,7 @@ impl End {
                 }
             }
             self.rest.append(&mut bytes);
-            let parsed = self.session.handle_bytes(now, &self.rest)?;
+            let parsed = self.session.handle_bytes(now, Link::MESSAGE, &self.rest)?;
             let behind = self.rest.split_off(parsed.consumed);
             self.rest.clear();
             match parsed.next {
@@ -220,7 +220,7 @@ impl End {
         let trailer = body.split_off(incoming.length as usize);
         let received = u32::from_le_bytes(trailer.try_into().expect("four bytes"));
         self.session
-            .handle_trailer(now, received, crc32c::crc32c(&body))?;
+            .handle_trailer(now, Link::MESSAGE, received, crc32c::crc32c(&body))?;
         self.take_plain_body(now, &body)?;
         Ok(count)
     }
@@ -250,7 +250,7 @@ impl End {
             }
             self.arriving = None;
         }
-        self.session.handle_body(now, count as u64)?;
+        self.session.handle_body(now, Link::MESSAGE, count as u64)?;
         Ok(count)
     }
 
@@ -276,7 +276,10 @@ impl End {
                     Some(length) => self.commit(now, offer, length, wire),
                 }
             }
-            match self.session.poll_transmit(now, wire, body_max) {
+            match self
+                .session
+                .poll_transmit(now, Link::MESSAGE, wire, body_max)
+            {
                 None => return,
                 Some(Transmit::Control) => {}
                 Some(Transmit::Body(offer)) => {
