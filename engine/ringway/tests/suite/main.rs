@@ -1,0 +1,75 @@
+//! The same scenarios on the simulated kernel and on the real one.
+//!
+//! A scenario is an async function over [`stage::Stage`]: two engines, one session between them,
+//! and the way their bytes take, which can be cut, muted, closed and slowed. [`on_sim`] and
+//! [`on_uring`] are the two grounds it stands on; each ends with a check that nothing is left:
+//! no stream, session, connection, op, descriptor, lease, pipe or task. The list below says which
+//! scenario answers which line of docs/TESTING.md.
+
+#[path = "../simulated/scene.rs"]
+#[allow(dead_code, reason = "the other suite uses the rest")]
+mod scene;
+#[path = "../simulated/seeds.rs"]
+#[allow(dead_code, reason = "the other suite uses the rest")]
+mod seeds;
+
+mod bodies;
+mod ends;
+mod memory;
+mod on_sim;
+mod on_uring;
+mod reconnect;
+mod relay;
+mod replay;
+mod stage;
+mod stuck;
+
+/// Makes each scenario two tests, `sim::NAME` and `uring::NAME`; `with` names what changes its setup.
+macro_rules! on_both_kernels {
+    ($($place:ident: $($name:ident $(with $setup:ident)?),+;)+) => {
+        mod sim {
+            $($(#[test] fn $name() {
+                on_both_kernels!(@run on_sim, $place, $name $(, $setup)?);
+            })+)+
+        }
+        mod uring {
+            $($(#[test] fn $name() {
+                on_both_kernels!(@run on_uring, $place, $name $(, $setup)?);
+            })+)+
+        }
+    };
+    (@run $ground:ident, $place:ident, $name:ident) => {
+        crate::$ground::run(&crate::stage::Setup::default(), crate::$place::$name);
+    };
+    (@run $ground:ident, $place:ident, $name:ident, $setup:ident) => {
+        crate::$ground::run(&crate::$place::$setup(), crate::$place::$name);
+    };
+}
+
+on_both_kernels! {
+    replay:
+        large_replays_both_ways_at_once_through_small_buffers_complete with small_buffers,
+        a_link_that_dies_again_and_again_at_half_of_a_replay_still_makes_progress with slow_link,
+        a_half_open_connection_is_taken_over_and_what_comes_late_on_it_is_ignored;
+    memory:
+        a_producer_faster_than_its_link_stays_at_the_cap_and_small_messages_pass with slow_link,
+        at_the_cap_while_disconnected_a_sender_told_to_fail_fails_and_the_others_wait with small_cap,
+        an_idle_session_answers_at_once_and_keeps_its_connection;
+    ends:
+        a_restarted_peer_is_an_unknown_session_and_never_a_start_at_zero,
+        concurrent_closes_are_one_close_and_all_return,
+        a_close_while_nobody_answers_the_redial_returns,
+        a_peer_that_keeps_sending_cannot_hold_up_a_drain with short_drain,
+        a_half_close_lets_everything_of_the_other_way_arrive;
+    bodies:
+        a_sink_that_cannot_take_more_stops_the_sender_with_its_cause,
+        a_refusal_in_the_middle_of_a_gibibyte_reaches_the_sender_as_it_was_said,
+        a_record_above_the_readers_limit_is_refused_with_both_numbers_and_kept;
+    stuck:
+        a_very_slow_reader_that_lives_is_never_timed_out with small_window,
+        readers_that_never_read_do_not_stop_their_neighbours with small_window;
+    reconnect:
+        three_wishes_to_reconnect_are_one_attempt,
+        a_broken_connection_is_replaced_once,
+        an_error_of_an_older_connection_does_not_touch_the_newer_one;
+}
