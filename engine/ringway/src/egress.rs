@@ -312,8 +312,8 @@ impl<K: Kernel> Shard<K> {
         lease: &ringway_io::Lease,
         out: &mut Vec<u8>,
     ) -> Take {
-        let Some(pipe) = self.pipe_for(key) else {
-            return self.later(key, offer);
+        let Some(pipe) = self.acquire_pipe() else {
+            return self.take_lease_by_copy(key, offer, lease, out);
         };
         match self.kernel.splice_from_lease(lease, &pipe) {
             Ok(held) if held > 0 => {
@@ -325,23 +325,25 @@ impl<K: Kernel> Shard<K> {
             failed => {
                 tracing::debug!(?failed, "a lease cannot be spliced; it is copied");
                 self.kernel.release_pipe(pipe, true);
-                let part = BufferRef::Lease(lease.clone());
-                if !self.commit(key, offer, part.len() as u64, Trailer::None, out) {
-                    return Take::Later;
-                }
-                self.statistics.paths.add(BodyPath::Copy, part.len() as u64);
-                self.queue_inline(key, std::mem::take(out));
-                self.queue_piece(
-                    key,
-                    Piece::Memory {
-                        buffer: part,
-                        sent: 0,
-                        path: BodyPath::Copy,
-                    },
-                );
-                Take::Taken
+                self.take_lease_by_copy(key, offer, lease, out)
             }
         }
+    }
+
+    fn take_lease_by_copy(
+        &mut self,
+        key: ConnectionKey,
+        offer: Offer,
+        lease: &ringway_io::Lease,
+        out: &mut Vec<u8>,
+    ) -> Take {
+        let part = BufferRef::Lease(lease.clone());
+        if !self.commit(key, offer, part.len() as u64, Trailer::None, out) {
+            return Take::Later;
+        }
+        self.statistics.paths.add(BodyPath::Copy, part.len() as u64);
+        self.queue_memory(key, part, BodyPath::Copy, Trailer::None, out);
+        Take::Taken
     }
 
     #[expect(
@@ -366,26 +368,12 @@ impl<K: Kernel> Shard<K> {
         self.queue_piece(key, Piece::Pipe { pipe, held, lease });
     }
 
-    pub(crate) fn pipe_for(&mut self, key: ConnectionKey) -> Option<Pipe> {
+    /// A pipe for a body on its way out. Nobody waits for one: a peer that reads nothing keeps its
+    /// pipe for as long as it likes, and would keep all others from sending.
+    pub(crate) fn acquire_pipe(&mut self) -> Option<Pipe> {
         let pipe = self.kernel.acquire_pipe();
-        if pipe.is_none() {
-            self.statistics.pipes_exhausted += 1;
-            if !self.pipeless.contains(&key) {
-                self.pipeless.push_back(key);
-            }
-        }
+        self.statistics.pipes_exhausted += u64::from(pipe.is_none());
         pipe
-    }
-
-    pub(crate) fn later(&mut self, key: ConnectionKey, offer: Offer) -> Take {
-        match self
-            .connections
-            .get(key.0)
-            .map(|connection| connection.session)
-        {
-            Some(owner) => self.withdraw(owner, offer),
-            None => Take::Later,
-        }
     }
 
     fn push_front(&mut self, key: ConnectionKey) -> Push {

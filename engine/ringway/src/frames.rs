@@ -70,12 +70,6 @@ impl<K: Kernel> Shard<K> {
                 self.advance_ingress(key);
             }
         }
-        for _ in 0..self.pipeless.len() {
-            if let Some(key) = self.pipeless.pop_front() {
-                self.advance_ingress(key);
-                self.pump_egress(key);
-            }
-        }
     }
 
     pub(crate) fn stop_frames(&mut self, key: ConnectionKey) {

@@ -66,8 +66,6 @@ pub struct Shard<K: Kernel> {
     pub(crate) detached: BTreeMap<(SessionKey, StreamId), StreamEntry>,
     /// Connections whose receive was not armed for want of buffers.
     pub(crate) starved: VecDeque<ConnectionKey>,
-    /// Connections that wait for a pipe.
-    pub(crate) pipeless: VecDeque<ConnectionKey>,
     /// Leases of reset connections, until what may sit in a device queue is gone.
     pub(crate) resting: BTreeMap<u64, Vec<Lease>>,
     pub(crate) statistics: Statistics,
@@ -100,7 +98,6 @@ impl<K: Kernel> Shard<K> {
             dirty: VecDeque::new(),
             detached: BTreeMap::new(),
             starved: VecDeque::new(),
-            pipeless: VecDeque::new(),
             resting: BTreeMap::new(),
             statistics: Statistics::default(),
             completions: Vec::with_capacity(BATCH),

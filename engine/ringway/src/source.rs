@@ -32,8 +32,8 @@ impl<K: Kernel> Shard<K> {
         if path != BodyPath::SpliceFile {
             return self.read_file(key, offer, range);
         }
-        let Some(pipe) = self.pipe_for(key) else {
-            return self.later(key, offer);
+        let Some(pipe) = self.acquire_pipe() else {
+            return self.read_file(key, offer, range);
         };
         let offset = range.offset + offer.body_offset;
         let length = offer.length.min(u64::from(pipe.capacity));

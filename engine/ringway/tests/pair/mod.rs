@@ -1,15 +1,19 @@
 //! Two engines with one session between them, on the real kernel.
 #![allow(dead_code, reason = "each test program uses another part of it")]
 
+use std::future::poll_fn;
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ringway::{
-    BodyChecksum, Config, ConnectOptions, Connector, Engine, KeyId, Keys, ListenOptions, Listener,
-    Session, Status, Stream, block_on,
+    Address, BodyChecksum, Config, ConnectOptions, Connector, Engine, KeyId, Keys, ListenOptions,
+    Listener, Session, Status, Stream, block_on,
 };
 
 /// Two engines, each with one shard.
@@ -21,8 +25,10 @@ pub struct Pair {
     listener: Listener,
     options: ConnectOptions,
     /// Duplicates of the sockets that the application's own dialer made.
-    sockets: Arc<Mutex<Vec<TcpStream>>>,
+    sockets: Sockets,
 }
+
+type Sockets = Arc<Mutex<Vec<OwnedFd>>>;
 
 impl Pair {
     /// Connected by the engine's own dialer.
@@ -32,20 +38,12 @@ impl Pair {
 
     /// Connected over TCP by a dialer that keeps a duplicate of each socket, to cut it.
     pub fn cuttable() -> Self {
-        Self::with("127.0.0.1:0", |options, address| {
-            let address = address.to_owned();
-            let kept = Arc::clone(&options.1);
-            let connector = Connector::new(move || {
-                let socket = TcpStream::connect(&address).inspect(|socket| {
-                    let copy = socket.try_clone().expect("duplicated");
-                    kept.lock().expect("unpoisoned").push(copy);
-                });
-                std::future::ready(socket.map(OwnedFd::from))
-            });
-            let (mut options, sockets) = options;
-            options.connector = Some(connector);
-            (options, sockets)
-        })
+        Self::with("127.0.0.1:0", cuttable)
+    }
+
+    /// Likewise, between engines made by the caller, over TCP or a Unix socket.
+    pub fn cuttable_between(server: Engine, client: Engine, target: &str) -> Self {
+        Self::between(server, client, target, cuttable)
     }
 
     /// Connected with a checksum behind every body.
@@ -91,8 +89,23 @@ impl Pair {
 
     /// One more session between the same engines.
     pub async fn another(&self) -> (Session, Session) {
-        let address = self.listener.address().to_string();
-        let near = self.client.connect(&address, self.options.clone()).await;
+        self.dial(&self.address().to_string(), self.options.clone())
+            .await
+    }
+
+    /// One more, over whatever is at `target`.
+    pub async fn another_at(&self, target: &str) -> (Session, Session) {
+        let mut options = self.options.clone();
+        options.connector = None;
+        self.dial(target, options).await
+    }
+
+    pub fn address(&self) -> Address {
+        self.listener.address().clone()
+    }
+
+    async fn dial(&self, target: &str, options: ConnectOptions) -> (Session, Session) {
+        let near = self.client.connect(target, options).await;
         let far = self.listener.accept().await.expect("accepts");
         (near.expect("connects"), far)
     }
@@ -139,14 +152,64 @@ pub fn engine(shards: usize) -> Engine {
 fn engine_with(shards: usize, body_checksum: BodyChecksum) -> Engine {
     let mut config = Config::from_environment().expect("known capabilities");
     config.session.body_checksum = body_checksum;
-    Engine::start(Config { shards, ..config }).expect("starts")
+    engine_of(Config { shards, ..config })
 }
 
-type Dialling = (ConnectOptions, Arc<Mutex<Vec<TcpStream>>>);
+pub fn engine_of(config: Config) -> Engine {
+    Engine::start(config).expect("starts")
+}
 
-fn cut(sockets: &Mutex<Vec<TcpStream>>) {
+/// Polls both until both are done.
+pub async fn both<A, B>(one: impl Future<Output = A>, other: impl Future<Output = B>) -> (A, B) {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    let (mut first, mut second) = (None, None);
+    poll_fn(move |context| {
+        if first.is_none() {
+            first = ready(one.as_mut().poll(context));
+        }
+        if second.is_none() {
+            second = ready(other.as_mut().poll(context));
+        }
+        if first.is_none() || second.is_none() {
+            return Poll::Pending;
+        }
+        Poll::Ready(first.take().zip(second.take()).expect("both are done"))
+    })
+    .await
+}
+
+fn ready<A>(poll: Poll<A>) -> Option<A> {
+    match poll {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+type Dialling = (ConnectOptions, Sockets);
+
+/// Dials with a duplicate of each socket kept.
+fn cuttable((mut options, sockets): Dialling, address: &str) -> Dialling {
+    let (address, kept) = (address.to_owned(), Arc::clone(&sockets));
+    options.connector = Some(Connector::new(move || {
+        let socket = dial(&address).inspect(|socket| {
+            let copy = socket.try_clone().expect("duplicated");
+            kept.lock().expect("unpoisoned").push(copy);
+        });
+        std::future::ready(socket)
+    }));
+    (options, sockets)
+}
+
+fn dial(address: &str) -> std::io::Result<OwnedFd> {
+    match address.strip_prefix("unix:") {
+        Some(path) => UnixStream::connect(path).map(OwnedFd::from),
+        None => TcpStream::connect(address).map(OwnedFd::from),
+    }
+}
+
+fn cut(sockets: &Mutex<Vec<OwnedFd>>) {
     for socket in sockets.lock().expect("unpoisoned").drain(..) {
-        let _ = socket.shutdown(std::net::Shutdown::Both);
+        let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Both);
     }
 }
 
