@@ -32,7 +32,8 @@ pub async fn a_restarted_peer_is_an_unknown_session_and_never_a_start_at_zero(st
         "it had arrived, or not"
     );
     let options = stage.listen_options.clone();
-    let listening = stage.spare_engine.listen(&stage.listen_target, options);
+    let spare = stage.ground.spare();
+    let listening = spare.listen(&stage.listen_target, options);
     let listener = listening.await.expect("listens");
     stage.ground.open();
     let reason = stage.near.ended().await;
@@ -49,6 +50,8 @@ pub async fn a_restarted_peer_is_an_unknown_session_and_never_a_start_at_zero(st
     open_between(&again, &accepted).await;
     again.close(Status::ok());
     accepted.ended().await;
+    let report = spare.shutdown(Duration::from_secs(5)).await;
+    assert_eq!(report.leaked, 0);
 }
 
 // B12

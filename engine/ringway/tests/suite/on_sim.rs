@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringway::{ConnectOptions, Errno, Keys, ListenOptions};
+use ringway::{ConnectOptions, Engine, Errno, Keys, ListenOptions};
 use ringway_sim::{ConnectionId, CutKind, DiskCall, HostId, LinkConfig, World, WorldConfig};
 
 use crate::scene::{Scene, TARGET, key};
@@ -23,6 +23,7 @@ struct Simulated {
     world: World,
     hosts: [HostId; 2],
     muted: RefCell<Vec<ConnectionId>>,
+    spare: Engine,
 }
 
 impl Simulated {
@@ -65,6 +66,10 @@ impl Ground for Simulated {
         self.world.heal(self.hosts[0], self.hosts[1]);
     }
 
+    fn spare(&self) -> Engine {
+        self.spare.clone()
+    }
+
     fn plant(&self, end: End, name: &str, bytes: &[u8]) -> PathBuf {
         let path = format!("/{name}");
         self.world.disk(self.host(end)).plant_file(&path, bytes);
@@ -97,7 +102,6 @@ where
         let stage = Stage {
             near_engine: scene.engines[0].clone(),
             far_engine: scene.engines[1].clone(),
-            spare_engine: scene.engines[2].clone(),
             near: near.clone(),
             far: far.clone(),
             listener,
@@ -109,6 +113,7 @@ where
                 world: scene.world.clone(),
                 hosts: [scene.hosts[0], scene.hosts[1]],
                 muted: RefCell::default(),
+                spare: scene.engines[2].clone(),
             }),
         };
         scene.run(AT_MOST, scenario(stage));

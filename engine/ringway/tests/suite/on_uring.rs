@@ -18,6 +18,7 @@ const AT_MOST: Duration = Duration::from_secs(300);
 struct Loopback {
     relay: Relay,
     disk: tempfile::TempDir,
+    config: Config,
 }
 
 impl Ground for Loopback {
@@ -39,6 +40,10 @@ impl Ground for Loopback {
 
     fn open(&self) {
         self.relay.open();
+    }
+
+    fn spare(&self) -> Engine {
+        engine(&self.config)
     }
 
     fn plant(&self, _end: End, name: &str, bytes: &[u8]) -> PathBuf {
@@ -81,7 +86,6 @@ pub fn run<F: Future<Output = ()>>(setup: &Setup, scenario: impl FnOnce(Stage) -
 
 fn set_up(setup: &Setup) -> Stage {
     let (near_engine, far_engine) = (engine(&setup.config), engine(&setup.config));
-    let spare_engine = engine(&setup.config);
     let key = Keys::generate(KeyId::new("test").expect("valid"));
     let listen_options = ListenOptions::keyed(Keys::one(key.clone()));
     let connect_options = ConnectOptions::keyed(key);
@@ -100,7 +104,6 @@ fn set_up(setup: &Setup) -> Stage {
         Stage {
             near_engine,
             far_engine,
-            spare_engine,
             near,
             far,
             listener,
@@ -108,7 +111,11 @@ fn set_up(setup: &Setup) -> Stage {
             connect_target,
             connect_options,
             listen_options,
-            ground: Rc::new(Loopback { relay, disk }),
+            ground: Rc::new(Loopback {
+                relay,
+                disk,
+                config: setup.config.clone(),
+            }),
         }
     })
 }
@@ -118,7 +125,7 @@ async fn end(stage: Stage) {
     stage.near.close(Status::ok());
     stage.near.ended().await;
     stage.far.ended().await;
-    let engines = [stage.near_engine, stage.far_engine, stage.spare_engine];
+    let engines = [stage.near_engine, stage.far_engine];
     for engine in engines {
         let report = engine.shutdown(Duration::from_secs(5)).await;
         assert_eq!(report.leaked, 0, "operations were left to the kernel");

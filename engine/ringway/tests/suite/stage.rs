@@ -70,6 +70,9 @@ pub trait Ground {
     /// kernel has it still.
     fn open(&self);
 
+    /// One more engine where the far one is.
+    fn spare(&self) -> Engine;
+
     /// Puts a file at one end's disk.
     fn plant(&self, end: End, name: &str, bytes: &[u8]) -> PathBuf;
 
@@ -85,8 +88,6 @@ pub trait Ground {
 pub struct Stage {
     pub near_engine: Engine,
     pub far_engine: Engine,
-    /// An engine where the far one is, that does nothing yet.
-    pub spare_engine: Engine,
     pub near: Session,
     pub far: Session,
     pub listener: Listener,
