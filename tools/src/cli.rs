@@ -20,6 +20,7 @@ Examples:
   ringway get localhost:7400/images/big.iso .   fetch it
   ringway list -l localhost:7400/               see what is there
   ringway probe                                 what this kernel can do, and which path bodies take
+  ringway bench local                           how fast it is here, and what that costs
 
 Addresses:
   HOST:PORT/PATH, [IPV6]:PORT/PATH, unix:SOCKET//PATH; paths are relative to the served root.
@@ -75,6 +76,7 @@ pub(crate) enum Command {
     List(List),
     Key(Key),
     Probe(Probe),
+    Bench(crate::bench::options::Bench),
     Completions(Completions),
     #[command(hide = true)]
     Man(Man),
@@ -167,7 +169,7 @@ pub(crate) struct Reach {
 }
 
 /// A time in seconds, decimals allowed.
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let number: Result<f64, _> = text.parse();
     number
         .ok()

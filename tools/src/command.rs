@@ -9,6 +9,7 @@ mod probe;
 mod put;
 mod serve;
 
+use crate::bench;
 use crate::cli::{Cli, Command};
 use crate::demo;
 use crate::failure::Failure;
@@ -24,6 +25,7 @@ pub(crate) fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
         Command::List(options) => list::run(options, output),
         Command::Key(options) => key::run(options, output),
         Command::Probe(_) => probe::run(output),
+        Command::Bench(options) => bench::run(options, &cli.global, output),
         Command::Completions(options) => completions::run(options),
         Command::Man(options) => man::run(options, output),
         Command::DemoServe(options) => demo::serve::run(options, output),

@@ -14,13 +14,10 @@
 
 mod child;
 mod content;
-mod cores;
 mod cutter;
-mod environment;
 mod gaps;
 mod plan;
 mod report;
-mod resources;
 pub(crate) mod send;
 pub(crate) mod serve;
 mod space;
@@ -35,6 +32,8 @@ use self::cutter::Cutter;
 use self::report::Report;
 use self::stage::Stage;
 use crate::cli::{Demo, Global};
+use crate::cores;
+use crate::environment;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;

@@ -23,7 +23,8 @@ pub(crate) fn start(shards: Shards) -> Result<Engine, Failure> {
     Ok(Engine::start(configuration(shards)?)?)
 }
 
-fn configuration(shards: Shards) -> Result<Config, Failure> {
+/// Its configuration, for commands that change more of it.
+pub(crate) fn configuration(shards: Shards) -> Result<Config, Failure> {
     let config = Config::from_environment()
         .map_err(|error| Failure::usage(format_args!("RINGWAY_MASK: {error}")))?;
     Ok(Config {

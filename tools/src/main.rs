@@ -11,12 +11,15 @@
 //! one line that people see, [`output`] the document that programs see.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod cli;
 mod command;
+mod cores;
 mod counters;
 mod credentials;
 mod demo;
 mod engine_start;
+mod environment;
 mod exit;
 mod failure;
 mod interrupt;
@@ -24,6 +27,7 @@ mod logging;
 mod output;
 mod progress;
 mod remote;
+mod resources;
 mod size;
 mod transfer_report;
 mod watch;

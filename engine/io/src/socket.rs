@@ -82,6 +82,8 @@ pub struct SocketStatistics {
     pub round_trip_ns: u64,
     /// Bytes the peer's kernel acknowledged; 1 more at the dialer (the SYN).
     pub bytes_acked: u64,
+    /// Bytes our kernel has received in order.
+    pub bytes_received: u64,
     /// Bytes given to the kernel and not yet sent.
     pub not_sent_bytes: u64,
 }

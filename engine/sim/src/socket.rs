@@ -262,6 +262,7 @@ impl State {
             retransmits: 0,
             round_trip_ns: 2 * self.link_config(connection, end).delay_ns,
             bytes_acked: way.acked + handshake,
+            bytes_received: it.directions[1 - end].acked,
             not_sent_bytes: way.send_queue.len() as u64,
         })
     }

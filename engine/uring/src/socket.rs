@@ -140,6 +140,7 @@ pub fn statistics(socket: &OwnedFd) -> Option<SocketStatistics> {
         retransmits: info.total_retransmits.into(),
         round_trip_ns: u64::from(info.rtt_us) * 1000,
         bytes_acked: info.bytes_acked,
+        bytes_received: info.bytes_received,
         not_sent_bytes: info.notsent_bytes.into(),
     })
 }

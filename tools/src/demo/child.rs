@@ -17,12 +17,12 @@ use std::time::Duration;
 use ringway::PathChoice;
 use serde_json::Value;
 
-use super::resources::children_cpu;
 use super::stage::{ARRIVAL, Stage};
 use crate::cli::Global;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
+use crate::resources::children_cpu;
 
 /// One of the two.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use super::Transfer;
 use super::child::Ended;
-use super::environment::Environment;
 use super::stage::Stage;
+use crate::environment::Environment;
 use crate::output::Output;
 use crate::size::Size;
 use crate::transfer_report::gb_per_s;

@@ -16,13 +16,13 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 use serde_json::{Value, json};
 
 use super::serve::end_with_stdin;
-use super::{cores, resources};
 use crate::cli::DemoSend;
 use crate::counters;
 use crate::engine_start::{SHUTDOWN_WITHIN, Shards, start};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::output::Output;
+use crate::{cores, resources};
 
 /// Connecting on loopback is done at once or not at all; the bound is for a full backlog.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(1);

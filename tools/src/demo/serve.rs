@@ -8,13 +8,13 @@ use ringway::{Engine, Keys, ListenOptions, block_on};
 use ringway_files::{ServeOptions, Server};
 use serde_json::json;
 
-use super::{cores, resources};
 use crate::cli::DemoServe;
 use crate::counters;
 use crate::engine_start::{SHUTDOWN_WITHIN, Shards, start};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::output::Output;
+use crate::{cores, resources};
 
 /// Serves until the parent closes our stdin.
 pub(crate) fn run(options: &DemoServe, output: &Output) -> Result<(), Failure> {
@@ -56,7 +56,7 @@ async fn serve(
 }
 
 /// Asks for the end when the parent has closed our stdin, or is gone.
-pub(super) fn end_with_stdin(interrupt: Interrupt) -> Result<(), Failure> {
+pub(crate) fn end_with_stdin(interrupt: Interrupt) -> Result<(), Failure> {
     let watch = move || {
         let _ = std::io::stdin().lock().read_to_end(&mut Vec::new());
         interrupt.request();

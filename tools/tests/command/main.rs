@@ -3,6 +3,7 @@
 //! Nothing here waits for time to pass: where a transfer has to be caught in the middle, it goes
 //! through a relay ([`relay`]) that stops it there.
 
+mod bench;
 mod demo;
 mod output;
 mod refusals;

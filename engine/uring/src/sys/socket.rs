@@ -24,7 +24,8 @@ pub(crate) struct TcpInfo {
     _pacing: [u64; 2],
     /// Bytes the peer acknowledged.
     pub bytes_acked: u64,
-    _bytes_received: u64,
+    /// Bytes received in order.
+    pub bytes_received: u64,
     _segs: [u32; 2],
     /// Bytes given to the kernel and not yet sent.
     pub notsent_bytes: u32,
@@ -34,6 +35,7 @@ const _: () = assert!(
     std::mem::offset_of!(TcpInfo, rtt_us) == 68
         && std::mem::offset_of!(TcpInfo, total_retransmits) == 100
         && std::mem::offset_of!(TcpInfo, bytes_acked) == 120
+        && std::mem::offset_of!(TcpInfo, bytes_received) == 128
         && std::mem::offset_of!(TcpInfo, notsent_bytes) == 144
 );
 

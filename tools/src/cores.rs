@@ -9,7 +9,7 @@ use crate::failure::Failure;
 
 /// Two cores that this process may use, on different physical cores if possible; `None` where
 /// there is only one, and then nothing is pinned.
-pub(super) fn pair() -> Option<(usize, usize)> {
+pub(crate) fn pair() -> Option<(usize, usize)> {
     let allowed = sched_getaffinity(this_process()).ok()?;
     let cores: Vec<_> = (0..CpuSet::count())
         .filter(|core| allowed.is_set(*core).unwrap_or(false))
@@ -32,7 +32,7 @@ fn siblings(core: usize) -> String {
 }
 
 /// Pins this process, and every thread it starts from now on.
-pub(super) fn pin(core: Option<usize>) -> Result<(), Failure> {
+pub(crate) fn pin(core: Option<usize>) -> Result<(), Failure> {
     let Some(core) = core else {
         return Ok(());
     };

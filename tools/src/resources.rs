@@ -10,7 +10,7 @@ use nix::sys::time::TimeValLike;
 ///
 /// The difference around one `wait` is that child's whole account (getrusage(2)): every thread it
 /// ever had, io_uring's kernel workers among them.
-pub(super) fn children_cpu() -> Duration {
+pub(crate) fn children_cpu() -> Duration {
     let Ok(usage) = getrusage(UsageWho::RUSAGE_CHILDREN) else {
         return Duration::ZERO;
     };
@@ -21,7 +21,7 @@ pub(super) fn children_cpu() -> Duration {
 /// Most memory this process ever had resident, bytes: `VmHWM` of proc_pid_status(5).
 ///
 /// Not `ru_maxrss`: a child inherits that from its parent, over fork and exec.
-pub(super) fn peak_resident_bytes() -> u64 {
+pub(crate) fn peak_resident_bytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     parse_peak(&status).unwrap_or(0)
 }

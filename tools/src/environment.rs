@@ -5,28 +5,32 @@ use std::fs;
 use nix::sys::utsname::uname;
 use nix::unistd::geteuid;
 use ringway_uring::{RingReport, UringConfig, probe};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 
 /// Facts about the machine and the process.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Environment {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Environment {
     kernel: String,
     machine: String,
     cpu: String,
     cpus: usize,
     user: u32,
     memlock_bytes: Option<u64>,
-    capabilities: Vec<&'static str>,
-    missing: Vec<&'static str>,
-    masked: Vec<&'static str>,
+    capabilities: Vec<String>,
+    missing: Vec<String>,
+    masked: Vec<String>,
     reductions: Vec<String>,
-    version: &'static str,
+    /// Of sockets that do not choose.
+    tcp_congestion_control: String,
+    tcp_rmem: String,
+    tcp_wmem: String,
+    version: String,
 }
 
 /// Looks around; fails where there is no io_uring, before a gigabyte was written for nothing.
-pub(super) fn look() -> Result<Environment, Failure> {
+pub(crate) fn look() -> Result<Environment, Failure> {
     let config = UringConfig::from_environment_mask()
         .map_err(|error| Failure::usage(format_args!("RINGWAY_MASK: {error}")))?;
     let report = probe(config);
@@ -47,14 +51,25 @@ pub(super) fn look() -> Result<Environment, Failure> {
             .iter()
             .map(|each| each.reason.clone())
             .collect(),
-        version: env!("CARGO_PKG_VERSION"),
+        tcp_congestion_control: setting("tcp_congestion_control"),
+        tcp_rmem: setting("tcp_rmem"),
+        tcp_wmem: setting("tcp_wmem"),
+        version: env!("CARGO_PKG_VERSION").into(),
     })
 }
 
-fn names(ring: &RingReport, wanted: impl Fn(bool, bool) -> bool) -> Vec<&'static str> {
+/// Of `net.ipv4`, in one line; empty where there is none.
+fn setting(name: &str) -> String {
+    let text = fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).unwrap_or_default();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn names(ring: &RingReport, wanted: impl Fn(bool, bool) -> bool) -> Vec<String> {
     let findings = ring.findings.iter();
     let wanted = findings.filter(|each| wanted(each.is_present, each.is_masked));
-    wanted.map(|each| each.capability.name()).collect()
+    wanted
+        .map(|each| each.capability.name().to_owned())
+        .collect()
 }
 
 fn cpu_model(cpuinfo: &str) -> String {
