@@ -16,6 +16,8 @@ mod failure;
 mod floor;
 mod invocation;
 mod layers;
+#[cfg(test)]
+mod risks;
 mod workspace;
 
 use std::process::ExitCode;

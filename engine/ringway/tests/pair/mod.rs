@@ -46,6 +46,11 @@ impl Pair {
         Self::between(server, client, target, cuttable)
     }
 
+    /// Connected by the engine's own dialer, between engines made by the caller.
+    pub fn plain_between(server: Engine, client: Engine, target: &str) -> Self {
+        Self::between(server, client, target, |options, _| options)
+    }
+
     /// Connected with a checksum behind every body.
     pub fn checked() -> Self {
         Self::between(

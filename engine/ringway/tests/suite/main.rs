@@ -15,6 +15,7 @@ mod seeds;
 
 mod bodies;
 mod ends;
+mod flaky;
 mod memory;
 mod on_sim;
 mod on_uring;

@@ -7,7 +7,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringway::{ConnectOptions, Engine, Errno, Keys, ListenOptions};
-use ringway_sim::{ConnectionId, CutKind, DiskCall, HostId, LinkConfig, World, WorldConfig};
+use ringway_sim::{
+    ConnectionId, CutKind, DiskCall, FaultConfig, HostId, LinkConfig, World, WorldConfig,
+};
 
 use crate::scene::{Scene, TARGET, key};
 use crate::seeds::for_seeds;
@@ -96,8 +98,16 @@ pub fn run<F>(setup: &Setup, scenario: impl Fn(Stage) -> F)
 where
     F: Future<Output = ()> + 'static,
 {
+    run_with(setup, FaultConfig::MODERATE, scenario);
+}
+
+/// Likewise, in a world where other things go wrong.
+pub fn run_with<F>(setup: &Setup, faults: FaultConfig, scenario: impl Fn(Stage) -> F)
+where
+    F: Future<Output = ()> + 'static,
+{
     for_seeds(SEEDS, |seed| {
-        let mut scene = scene(seed, setup);
+        let mut scene = scene(seed, setup, faults);
         let (near, far, listener) = scene.connect(TARGET);
         let stage = Stage {
             near_engine: scene.engines[0].clone(),
@@ -123,8 +133,11 @@ where
 }
 
 /// Two hosts; the third engine shares the second one.
-fn scene(seed: u64, setup: &Setup) -> Scene {
-    let mut world = WorldConfig::default();
+fn scene(seed: u64, setup: &Setup, faults: FaultConfig) -> Scene {
+    let mut world = WorldConfig {
+        faults,
+        ..WorldConfig::default()
+    };
     world.link = LinkConfig {
         bandwidth_bytes_per_second: match setup.bandwidth {
             0 => world.link.bandwidth_bytes_per_second,

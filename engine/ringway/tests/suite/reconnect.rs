@@ -4,9 +4,9 @@ use ringway::{Session, SessionState, Stream};
 
 use crate::stage::{HEARTBEAT, Stage, both, pattern};
 
-async fn reached(session: &Session, wanted: u32) {
+async fn reached(session: &Session, wanted: u64) {
     let mut state = session.state();
-    while !matches!(&state, SessionState::Connected { epoch } if epoch.0 >= wanted.into()) {
+    while !matches!(&state, SessionState::Connected { epoch } if epoch.0 >= wanted) {
         state = session.state_changed(&state).await;
     }
 }
