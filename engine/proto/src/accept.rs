@@ -4,6 +4,7 @@
 //! both proofs hold, what to do about the claimed session. Between the two it is plain data and
 //! may move to the shard that owns the session.
 
+use crate::feature::Features;
 use crate::handshake_error::HandshakeError;
 use crate::hello::{
     Challenge, Established, Hello, Identity, Intent, LocalEndpoint, PREFIX_BYTES, PeerIdentity,
@@ -84,6 +85,11 @@ pub enum Decision {
     /// The session exists and will have this connection.
     Resume {
         /// Of the connection.
+        epoch: Epoch,
+    },
+    /// The session will have this bulk connection besides.
+    Attach {
+        /// Of the session's message connection.
         epoch: Epoch,
     },
     /// No.
@@ -215,11 +221,7 @@ impl Accept {
     fn on_hello(&mut self, received: Vec<u8>) -> Result<(), HandshakeError> {
         let hello = Hello::parse(&received)?;
         hello.version()?;
-        if hello.intent == Intent::Attach || hello.role == Role::Bulk {
-            let text = "more than one connection per session is not supported (W-1.9)";
-            let refusal = Refusal::new(RefusalCode::Unsupported, text);
-            return Err(HandshakeError::WeRefused(refusal));
-        }
+        check_role(&hello, self.local.features)?;
         let has_key = hello.key_id.is_some();
         self.transcript.push(received);
         self.hello = Some(hello);
@@ -338,7 +340,7 @@ impl Accept {
         };
         let (epoch, resumed) = match decision {
             Decision::New { epoch } => (epoch, false),
-            Decision::Resume { epoch } => (epoch, true),
+            Decision::Resume { epoch } | Decision::Attach { epoch } => (epoch, true),
             Decision::Refuse(refusal) => {
                 let verdict = |proof| Verdict::Refused {
                     refusal: refusal.clone(),
@@ -363,6 +365,7 @@ impl Accept {
         self.established = Some(Established {
             session: hello.session,
             epoch,
+            role: hello.role,
             version: challenge.version,
             features: challenge.features,
             peer: peer.clone(),
@@ -395,4 +398,19 @@ impl Accept {
     pub fn poll_established(&mut self) -> Option<Established> {
         self.established.take()
     }
+}
+
+/// One more connection is for bodies only, needs the feature, and nothing else does (W-1.9).
+fn check_role(hello: &Hello, ours: Features) -> Result<(), HandshakeError> {
+    let is_attach = hello.intent == Intent::Attach;
+    let both = hello.features.intersection(ours);
+    let text = if is_attach != (hello.role == Role::Bulk) {
+        "the intent to attach and the role of a bulk connection go together (W-1.9)"
+    } else if is_attach && !both.contains(Features::BULK_CONNECTIONS) {
+        "more than one connection per session is not supported (W-1.9)"
+    } else {
+        return Ok(());
+    };
+    let refusal = Refusal::new(RefusalCode::Unsupported, text);
+    Err(HandshakeError::WeRefused(refusal))
 }

@@ -5,7 +5,7 @@ use crate::event::Event;
 use crate::frame::kind;
 use crate::header::flag;
 use crate::id::StreamId;
-use crate::incoming::Incoming;
+use crate::incoming::{Incoming, Next};
 use crate::limit::{ACK_AT_ONCE_BYTES, ACK_STEP_BYTES};
 use crate::link::Link;
 use crate::receive_stream::{ReceiveEnd, ReceiveStream};
@@ -90,6 +90,22 @@ impl Arriving {
 }
 
 impl Session {
+    /// A body comes on `link`: now, or it waits there for what comes before it.
+    pub(crate) fn begin_data(
+        &mut self,
+        link: Link,
+        arriving: Arriving,
+        opens: bool,
+    ) -> Result<Next, Violation> {
+        if !self.must_wait(link, arriving.stream, (arriving.offset, arriving.record)) {
+            return self.on_data(link, arriving, opens).map(Next::Body);
+        }
+        if let Some(state) = self.link_mut(link) {
+            state.waiting = Some(arriving);
+        }
+        Ok(Next::Wait)
+    }
+
     pub(crate) fn on_data(
         &mut self,
         link: Link,
@@ -109,6 +125,13 @@ impl Session {
         let (mut skip, mut end_of_record) = (arriving.length, false);
         if let Some(receive) = receive {
             arriving.check(receive)?;
+            let brings = arriving.length > 0 || arriving.end_of_record || arriving.finishes;
+            if brings && self.is_taken_elsewhere(link, id) {
+                // Sent on two connections at once: two writers of one place.
+                let (got, expected) = (offset, receive.received);
+                let violation = Violation::new(Rule::OffsetGap, kind::DATA, got, expected);
+                return Err(violation.on(id, offset));
+            }
             let new = arriving.new_bytes(receive);
             if let Err((total, granted)) = self
                 .credit
@@ -309,6 +332,14 @@ impl Session {
             }
             receive.end = ReceiveEnd::Reset;
             state.owes.stop = false;
+            // What is just arriving on a bulk link was overtaken: it is of no use any more.
+            for link in &mut self.links {
+                if let Some(arriving) = &mut link.arriving
+                    && arriving.stream == id
+                {
+                    arriving.is_stale = true;
+                }
+            }
             // What was lost in flight counted against the session: it is returned at once.
             self.credit.receive(from, offset);
             self.credit.consume(from, offset);

@@ -44,7 +44,10 @@ impl Dial {
             version_max: VERSION_MAX,
             features: local.features,
             intent,
-            role: Role::Message,
+            role: match intent {
+                Intent::New | Intent::Resume => Role::Message,
+                Intent::Attach => Role::Bulk,
+            },
             session,
             epoch,
             nonce,
@@ -174,6 +177,7 @@ impl Dial {
         self.established = Some(Established {
             session: self.hello.session,
             epoch,
+            role: self.hello.role,
             version: challenge.version,
             features: challenge.features.intersection(Features::SUPPORTED),
             peer: PeerIdentity {

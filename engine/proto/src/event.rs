@@ -53,7 +53,14 @@ pub enum Event {
         /// Which stream.
         stream: StreamId,
     },
-    /// A payload is not needed any more.
+    /// Our direction was aborted, and the peer has read past everything that was sent of it:
+    /// memory that it lay in may be used again.
+    Fenced {
+        /// Which stream.
+        stream: StreamId,
+    },
+    /// A payload is not needed any more; of an aborted direction its memory may still be on the
+    /// way until [`Fenced`](Self::Fenced).
     Released(BodyId),
     /// There is room below the retention cap again.
     SendUnblocked,

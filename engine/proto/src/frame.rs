@@ -126,6 +126,13 @@ pub enum Frame {
     Drain,
     /// The session is over.
     Close(Status),
+    /// How many bulk connections the accepting side takes, and wants now.
+    Bulk {
+        /// At most.
+        takes: u64,
+        /// 0, or as many as it takes.
+        wanted: u64,
+    },
 }
 
 /// Why bytes are not a frame.
@@ -138,6 +145,20 @@ pub enum FrameError {
 }
 
 impl Frame {
+    /// What only opens a stream: its first body comes on another connection.
+    pub(crate) fn opening(stream: StreamId) -> Self {
+        Self::Data {
+            stream,
+            offset: 0,
+            record: 0,
+            length: 0,
+            opens: true,
+            end_of_record: false,
+            finishes: false,
+            trailer: false,
+        }
+    }
+
     /// An ack of this position.
     pub(crate) fn ack(entry: &ResumeEntry) -> Self {
         Self::Ack {
@@ -231,6 +252,10 @@ impl Frame {
             },
             kind::DRAIN => Self::Drain,
             kind::CLOSE => Self::Close(parse_status(&mut reader)?),
+            kind::BULK => Self::Bulk {
+                takes: offset,
+                wanted: record,
+            },
             _ => return None,
         };
         (reader.rest() == 0).then_some(frame)
@@ -252,6 +277,7 @@ impl Frame {
             Self::Resume { .. } => kind::RESUME,
             Self::Drain => kind::DRAIN,
             Self::Close(_) => kind::CLOSE,
+            Self::Bulk { .. } => kind::BULK,
         }
     }
 
@@ -356,6 +382,7 @@ impl Frame {
                 entries.iter().for_each(|entry| emit_entry(entry, payload));
                 (bit(*is_last, flag::LAST), none, *opened, *seen)
             }
+            Self::Bulk { takes, wanted } => (0, none, *takes, *wanted),
             Self::Drain => (0, none, 0, 0),
             Self::Close(status) => {
                 emit_status(status, payload);

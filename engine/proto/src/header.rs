@@ -35,6 +35,9 @@ pub(crate) mod kind {
     pub(crate) const RESUME: u8 = 10;
     pub(crate) const DRAIN: u8 = 11;
     pub(crate) const CLOSE: u8 = 12;
+    pub(crate) const BULK: u8 = 13;
+    /// The largest of them.
+    pub(crate) const LAST: u8 = BULK;
 }
 
 /// Where the fields of a header stand (W-2.1).
@@ -133,11 +136,14 @@ impl Header {
             }
             kind::ACK => (END_KNOWN, 16, 16),
             kind::SESSION_CREDIT | kind::STREAM_CREDIT => (0, 0, 0),
-            kind::PING | kind::PONG | kind::DRAIN => (0, 0, 0),
+            kind::PING | kind::PONG | kind::DRAIN | kind::BULK => (0, 0, 0),
             kind::FINISH | kind::RESET | kind::STOP => (OPEN, 6, status_max),
             kind::CLOSE => (0, 6, status_max),
             kind::RESUME => (LAST, 0, (RESUME_ENTRIES_MAX * RESUME_ENTRY_BYTES) as u64),
-            other => return Err(Violation::new(Rule::FrameType, other, other.into(), 12)),
+            other => {
+                let (got, largest) = (other.into(), kind::LAST.into());
+                return Err(Violation::new(Rule::FrameType, other, got, largest));
+            }
         };
         if self.flags & !flags != 0 {
             let (got, expected) = (self.flags.into(), flags.into());
@@ -162,7 +168,7 @@ impl Header {
             kind::DATA | kind::ACK | kind::FINISH => (true, true, true),
             kind::RESET => (true, true, false),
             kind::STOP => (true, false, false),
-            kind::RESUME => (false, true, true),
+            kind::RESUME | kind::BULK => (false, true, true),
             kind::SESSION_CREDIT | kind::STREAM_CREDIT | kind::PING | kind::PONG => {
                 (false, true, false)
             }

@@ -49,7 +49,7 @@ pub enum Intent {
     New = 1,
     /// An existing session whose connection is lost, or is to be replaced.
     Resume = 2,
-    /// One more connection of a session (W-1.9; refused without the feature).
+    /// One more connection of a session (W-1.9).
     Attach = 3,
 }
 
@@ -59,7 +59,7 @@ pub enum Intent {
 pub enum Role {
     /// Everything.
     Message = 1,
-    /// Large bodies only (refused without the feature).
+    /// Large bodies only.
     Bulk = 2,
 }
 
@@ -110,13 +110,23 @@ impl LocalEndpoint {
         Self {
             name: EndpointName::new(name).unwrap_or_else(|_| fallback()),
             incarnation,
-            features: match config.body_checksum {
-                BodyChecksum::Off => Features::NONE,
-                BodyChecksum::Auto | BodyChecksum::Always => Features::BODY_CHECKSUM,
-            },
+            features: offered(config),
             limits: SessionLimits::of(config),
         }
     }
+}
+
+/// What a configuration offers.
+fn offered(config: &SessionConfig) -> Features {
+    let checksum = match config.body_checksum {
+        BodyChecksum::Off => Features::NONE,
+        BodyChecksum::Auto | BodyChecksum::Always => Features::BODY_CHECKSUM,
+    };
+    let bulk = match config.bulk_connections {
+        0 => Features::NONE,
+        _ => Features::BULK_CONNECTIONS,
+    };
+    checksum.union(bulk)
 }
 
 /// Who the peer is, as far as it has proven it.
@@ -137,6 +147,8 @@ pub struct Established {
     pub session: SessionId,
     /// Of this connection.
     pub epoch: Epoch,
+    /// What travels on it.
+    pub role: Role,
     /// Protocol version.
     pub version: u16,
     /// What both can do.

@@ -20,6 +20,9 @@ pub enum Next {
     /// A body, possibly of no bytes (an empty record): report it with
     /// [`crate::Session::handle_body`].
     Body(Incoming),
+    /// A body that is ahead of its stream, on a bulk connection. Read nothing more there until
+    /// [`crate::Session::poll_arrival`] says so.
+    Wait,
 }
 
 /// A body on its way.

@@ -18,6 +18,7 @@
 mod accept;
 mod arriving;
 mod body_checksum;
+mod bulk;
 mod close_reason;
 mod dial;
 mod event;

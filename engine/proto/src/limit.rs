@@ -33,6 +33,13 @@ pub(crate) const ACK_STEP_BYTES: u64 = 1 << 20;
 pub(crate) const ACK_DELAY: Duration = Duration::from_millis(2);
 /// Events and small queues: a peer cannot make us keep more unread control than this.
 pub(crate) const PONGS_MAX: usize = 16;
+/// Bulk connections of one session, at most: more cores are used by more sessions.
+pub(crate) const BULK_CONNECTIONS_MAX: u8 = 8;
+/// A payload from this size on travels on a bulk connection: behind less than this a small message
+/// waits no longer than behind one piece of a body.
+const BULK_BODY_BYTES_MIN: u64 = 256 << 10;
+/// Of the cap on unacked bytes, this part is kept free for the message connection.
+pub(crate) const UNACKED_RESERVED_PART: u64 = 8;
 /// The first bytes of each stream need no session credit: a page, enough for a small call. All
 /// streams together then hold at most 16 MiB more than the session window.
 pub(crate) const STREAM_FREE_BYTES: u64 = 4 << 10;
@@ -55,6 +62,11 @@ pub struct SessionConfig {
     pub retained_bytes_max: u64,
     /// Body bytes in flight unacked, of any kind.
     pub unacked_bytes_max: u64,
+    /// Bulk connections beside the message connection, at most; 0 for none. The smaller number of
+    /// the two sides holds.
+    pub bulk_connections: u8,
+    /// A payload of so many bytes is large: it travels on a bulk connection, if there is one.
+    pub bulk_body_bytes_min: u64,
     /// Silence after which a heartbeat is sent; twice this and the peer is silent.
     pub heartbeat: Duration,
     /// A session without a connection lives so long.
@@ -73,6 +85,8 @@ impl Default for SessionConfig {
             streams_max: 4096,
             retained_bytes_max: 64 << 20,
             unacked_bytes_max: 64 << 20,
+            bulk_connections: 0,
+            bulk_body_bytes_min: BULK_BODY_BYTES_MIN,
             heartbeat: Duration::from_secs(5),
             resume_window: Duration::from_secs(120),
             drain_timeout: Duration::from_secs(30),
@@ -115,6 +129,17 @@ pub fn table() -> Vec<(&'static str, u64, &'static str)> {
         ("streams", config.streams_max, "streams"),
         ("retained memory", config.retained_bytes_max, "bytes"),
         ("unacked body bytes", config.unacked_bytes_max, "bytes"),
+        (
+            "bulk connections",
+            config.bulk_connections.into(),
+            "connections",
+        ),
+        (
+            "bulk connections at most",
+            BULK_CONNECTIONS_MAX.into(),
+            "connections",
+        ),
+        ("large body from", config.bulk_body_bytes_min, "bytes"),
         ("heartbeat", ms(config.heartbeat), "ms"),
         ("resume window", ms(config.resume_window), "ms"),
         ("drain timeout", ms(config.drain_timeout), "ms"),

@@ -58,6 +58,11 @@ impl ReceiveStream {
         }
     }
 
+    /// The peer has aborted it.
+    pub(crate) fn is_reset(&self) -> bool {
+        matches!(self.end, ReceiveEnd::Reset)
+    }
+
     /// The application has taken all that came.
     pub(crate) fn is_read(&self) -> bool {
         self.consumed == self.received

@@ -15,9 +15,10 @@ pub enum RefusalCode {
     Authentication = 2,
     /// The session does not exist here, or not for this peer.
     UnknownSession = 3,
-    /// A connection of this session with the same or a newer epoch exists.
+    /// A connection of this session with the same or a newer epoch exists; or, of a bulk
+    /// connection, its epoch is not the present one.
     StaleEpoch = 4,
-    /// Too many sessions.
+    /// Too many sessions, or connections of one.
     Overloaded = 5,
     /// An intent or role that the features do not allow.
     Unsupported = 6,
@@ -94,6 +95,20 @@ impl Refusal {
     #[must_use]
     pub fn overloaded(held: u64, allowed: u64) -> Self {
         let text = format!("{held} sessions of {allowed} allowed");
+        Self::new(RefusalCode::Overloaded, &text)
+    }
+
+    /// A bulk connection of an epoch that is not the present one.
+    #[must_use]
+    pub fn other_epoch(claimed: Epoch, current: Epoch) -> Self {
+        let text = format!("epoch {} is not the present one, {}", claimed.0, current.0);
+        Self::new(RefusalCode::StaleEpoch, &text)
+    }
+
+    /// Too many bulk connections of one session.
+    #[must_use]
+    pub fn too_many_connections(held: u64, allowed: u64) -> Self {
+        let text = format!("{held} bulk connections of {allowed} allowed");
         Self::new(RefusalCode::Overloaded, &text)
     }
 

@@ -57,6 +57,7 @@ impl Session {
         }
         self.credit.owe();
         self.owes_stream_credit = true;
+        self.owe_bulk();
         self.owes_drain = self.is_draining;
         if resumed {
             let (streams, seen) = (ids.into(), self.peer_opened);
@@ -223,6 +224,7 @@ impl Session {
         }
         if is_news {
             self.events.push_back(Event::FinishAcked { stream });
+            self.tell_fenced(id);
         }
         self.forget_if_over(now, id);
         Ok(())

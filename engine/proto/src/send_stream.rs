@@ -164,6 +164,17 @@ impl SendStream {
         })
     }
 
+    /// Whether the payload that comes next has so many bytes.
+    pub(crate) fn is_next_large(&self, bytes_min: u64) -> bool {
+        let next = self.extents.get(self.cursor);
+        next.is_some_and(|extent| extent.length >= bytes_min)
+    }
+
+    /// Nothing that the present connection was given is unacked, an empty record neither.
+    pub(crate) fn is_all_acked(&self) -> bool {
+        self.cursor == 0 && self.in_flight == 0
+    }
+
     /// How many bytes from `offset` on need no session credit.
     pub(crate) fn free_bytes(&self, offset: u64) -> u64 {
         self.sent_max.max(STREAM_FREE_BYTES).saturating_sub(offset)

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::body_checksum::BodyChecksum;
+use crate::bulk::Bulk;
 use crate::close_reason::CloseReason;
 use crate::event::Event;
 use crate::feature::Features;
 use crate::frame::Frame;
-use crate::hello::{Established, SessionLimits};
+use crate::hello::{Established, Role, SessionLimits};
 use crate::id::{BodyId, Epoch, SessionId, Side, StreamId};
-use crate::limit::{OFFSET_MAX, SessionConfig};
+use crate::limit::{BULK_CONNECTIONS_MAX, OFFSET_MAX, SessionConfig};
 use crate::link::{Link, LinkState};
 use crate::resume::{PeerResume, ResumeOut};
 use crate::send_stream::Extent;
@@ -114,6 +115,8 @@ pub struct Session {
     /// Kept so that an ack needs no allocation.
     pub(crate) released: Vec<Extent>,
     // Control of the session.
+    pub(crate) bulk: Bulk,
+    pub(crate) ping_serial: u64,
     pub(crate) owes_stream_credit: bool,
     pub(crate) owes_drain: bool,
     pub(crate) owes_close: Option<Status>,
@@ -135,6 +138,7 @@ impl Session {
         config.stream_window_bytes = config.stream_window_bytes.min(OFFSET_MAX);
         config.session_window_bytes = config.session_window_bytes.min(OFFSET_MAX);
         config.streams_max = config.streams_max.min(OFFSET_MAX);
+        config.bulk_connections = config.bulk_connections.min(BULK_CONNECTIONS_MAX);
         let resume_deadline = Some(now + config.resume_window);
         Self {
             side,
@@ -160,6 +164,8 @@ impl Session {
             features: Features::NONE,
             is_send_blocked: false,
             released: Vec::new(),
+            bulk: Bulk::default(),
+            ping_serial: 0,
             owes_stream_credit: false,
             owes_drain: false,
             owes_close: None,
@@ -188,6 +194,12 @@ impl Session {
             return Err(SessionError::OtherSession {
                 got: established.session,
                 expected: self.id,
+            });
+        }
+        if established.role != Role::Message {
+            return Err(SessionError::TooManyConnections {
+                held: 0,
+                allowed: 0,
             });
         }
         if established.epoch <= self.epoch {
@@ -227,17 +239,29 @@ impl Session {
         self.unblock_open();
     }
 
-    /// The connection is gone. Nothing that was under way on it counts.
+    /// The connections are gone: with one of them, all. Nothing that was under way on them counts.
     pub fn detach(&mut self, now: Time) {
         self.is_attached = false;
         self.links = vec![LinkState::new(now)];
-        for state in self.streams.values_mut() {
-            state.is_queued = false;
-        }
+        self.let_go_of_links(now);
         self.resume_out = None;
         self.resume_in = None;
         if self.closed.is_none() && self.resume_deadline.is_none() {
             self.resume_deadline = Some(now + self.config.resume_window);
+        }
+    }
+
+    /// No stream is in any line, and nothing is on its way any more.
+    fn let_go_of_links(&mut self, now: Time) {
+        let mut fencing = Vec::new();
+        for (&id, state) in &mut self.streams {
+            state.is_queued = false;
+            state.is_opening_sent = false;
+            state.link = Link::MESSAGE;
+            fencing.extend(state.is_fencing.then_some(id));
+        }
+        for id in fencing {
+            self.end_fence(now, id);
         }
     }
 
@@ -260,6 +284,10 @@ impl Session {
             true => self.config.body_checksum,
             false => BodyChecksum::Off,
         }
+    }
+
+    pub(crate) fn features(&self) -> Features {
+        self.features
     }
 
     /// Whether it is over.
@@ -299,12 +327,16 @@ impl Session {
 
     /// Lines a stream up if it has something to send.
     pub(crate) fn queue(&mut self, stream: StreamId) {
+        let waiting = self.streams.get(&stream).filter(|state| !state.is_queued);
+        let Some(lane) = waiting.and_then(|state| state.send.lane()) else {
+            return self.settle(stream);
+        };
+        let link = self.assign(stream);
         if let Some(state) = self.streams.get_mut(&stream)
-            && !state.is_queued
-            && let Some(lane) = state.send.lane()
+            && let Some(link) = self.links.get_mut(link.index())
         {
             state.is_queued = true;
-            self.links[Link::MESSAGE.index()].ready.push(lane, stream);
+            link.ready.push(lane, stream);
         }
     }
 
@@ -354,6 +386,7 @@ impl Session {
     }
 
     pub(crate) fn forget(&mut self, now: Time, stream: StreamId) {
+        self.settle_for_good(stream);
         let Some(mut state) = self.streams.remove(&stream) else {
             return;
         };

@@ -67,6 +67,9 @@ impl Session {
             return Err(SendError::Blocked { retained, allowed });
         }
         let end = state.send.push(body, length, kind, end_of_record);
+        if length >= self.config.bulk_body_bytes_min {
+            self.want_bulk();
+        }
         self.statistics.retained_bytes += cost;
         self.queue(stream);
         Ok(end)
@@ -129,6 +132,10 @@ impl Session {
         if matches!(state.send.end, SendEnd::Reset(..)) || state.send.is_end_acked {
             return;
         }
+        self.begin_fence(stream);
+        let Some(state) = self.live(stream) else {
+            return;
+        };
         let (extents, in_flight) = state.send.reset(status);
         state.owes.finish = false;
         state.owes.reset = true;
@@ -136,6 +143,7 @@ impl Session {
         self.owing.insert(stream);
         self.void_offer(stream);
         self.release(extents);
+        self.settle(stream);
     }
 
     /// Asks the peer to cease.

@@ -48,6 +48,7 @@ impl Session {
             for link in &mut self.links {
                 link.offer = None;
                 link.arriving = None;
+                link.waiting = None;
             }
             self.resume_deadline = None;
             self.drain_deadline = None;

@@ -57,6 +57,22 @@ pub enum SessionError {
         /// This one.
         expected: SessionId,
     },
+    /// A bulk connection of another epoch than the message connection's.
+    #[error("epoch {got} is not the present one, {current}")]
+    OtherEpoch {
+        /// Of the connection.
+        got: u64,
+        /// Ours.
+        current: u64,
+    },
+    /// A bulk connection more than agreed, or no bulk connection.
+    #[error("{held} bulk connections of {allowed} allowed")]
+    TooManyConnections {
+        /// Attached now.
+        held: u64,
+        /// Both sides agreed to.
+        allowed: u64,
+    },
     /// A newer one was attached before.
     #[error("epoch {got} is not newer than {current}")]
     StaleEpoch {

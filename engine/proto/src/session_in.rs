@@ -5,7 +5,7 @@ use crate::close_reason::CloseReason;
 use crate::event::Event;
 use crate::frame::{Frame, FrameError, ResumeEntry, kind};
 use crate::id::StreamId;
-use crate::incoming::{Incoming, Next, Parsed};
+use crate::incoming::{Next, Parsed};
 use crate::limit::PONGS_MAX;
 use crate::link::Link;
 use crate::send_stream::{SendEnd, SendStream};
@@ -27,6 +27,10 @@ impl Session {
         bytes: &[u8],
     ) -> Result<Parsed, Violation> {
         self.heard(now, link);
+        if self.link(link).is_some_and(|state| state.waiting.is_some()) {
+            let (consumed, next) = (0, Next::Wait);
+            return Ok(Parsed { consumed, next });
+        }
         let mut consumed = 0;
         loop {
             if self.closed.is_some() || self.link(link).is_none() {
@@ -39,8 +43,8 @@ impl Session {
                 Ok((frame, size)) => {
                     consumed += size;
                     self.statistics.frames_received += 1;
-                    if let Some(incoming) = self.on_frame(now, link, frame)? {
-                        let next = Next::Body(incoming);
+                    check_place(link, &frame)?;
+                    if let Some(next) = self.on_frame(now, link, frame)? {
                         return Ok(Parsed { consumed, next });
                     }
                 }
@@ -53,12 +57,7 @@ impl Session {
         }
     }
 
-    fn on_frame(
-        &mut self,
-        now: Time,
-        link: Link,
-        frame: Frame,
-    ) -> Result<Option<Incoming>, Violation> {
+    fn on_frame(&mut self, now: Time, link: Link, frame: Frame) -> Result<Option<Next>, Violation> {
         match frame {
             Frame::Data {
                 stream,
@@ -82,7 +81,7 @@ impl Session {
                     is_verified: !trailer,
                     is_stale: false,
                 };
-                return self.on_data(link, arriving, opens).map(Some);
+                return self.begin_data(link, arriving, opens).map(Some);
             }
             Frame::Ack {
                 stream,
@@ -137,14 +136,9 @@ impl Session {
                     self.on_stop(now, stream, status);
                 }
             }
-            Frame::Ping(token) => {
-                if let Some(state) = self.link_mut(link)
-                    && state.pongs.len() < PONGS_MAX
-                {
-                    state.pongs.push_back(token);
-                }
-            }
-            Frame::Pong(_) => {}
+            Frame::Ping(token) => self.on_ping(link, token),
+            Frame::Pong(token) => self.on_pong(now, link, token),
+            Frame::Bulk { takes, wanted } => self.on_bulk(takes, wanted)?,
             Frame::Resume {
                 opened,
                 seen,
@@ -159,6 +153,14 @@ impl Session {
             Frame::Close(status) => self.end_with(CloseReason::Peer(status)),
         }
         Ok(None)
+    }
+
+    fn on_ping(&mut self, link: Link, token: u64) {
+        if let Some(state) = self.link_mut(link)
+            && state.pongs.len() < PONGS_MAX
+        {
+            state.pongs.push_back(token);
+        }
     }
 
     /// Whether the stream lives here, after opening it if the frame does. False: it has ended.
@@ -267,6 +269,7 @@ impl Session {
         }
         if is_end_news {
             self.events.push_back(Event::FinishAcked { stream });
+            self.tell_fenced(id);
         }
         self.queue(id);
         self.forget_if_over(now, id);
@@ -286,6 +289,21 @@ impl Session {
         let violation = Violation::new(Rule::StreamUnknown, frame, index, known);
         Err(violation.on(id, entry.received))
     }
+}
+
+/// Whether a frame may come on this link: a bulk connection carries bodies and signs of life, and
+/// opens no stream (W-2.8).
+fn check_place(link: Link, frame: &Frame) -> Result<(), Violation> {
+    let is_allowed = match frame {
+        Frame::Data { opens, .. } => !opens,
+        Frame::Ping(_) | Frame::Pong(_) => true,
+        _ => false,
+    };
+    if is_allowed || !link.is_bulk() {
+        return Ok(());
+    }
+    let number = u64::from(link.number());
+    Err(Violation::new(Rule::Misplaced, frame.kind(), number, 0))
 }
 
 /// Whether the peer claims no more than it was given.

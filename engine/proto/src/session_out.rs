@@ -3,7 +3,7 @@
 use crate::body_checksum::{BodyChecksum, Trailer};
 use crate::frame::Frame;
 use crate::id::StreamId;
-use crate::limit::{BODY_BYTES_MAX, CONTROL_BATCH_BYTES};
+use crate::limit::{BODY_BYTES_MAX, CONTROL_BATCH_BYTES, UNACKED_RESERVED_PART};
 use crate::link::Link;
 use crate::ready::Lane;
 use crate::send_stream::{Cut, SendEnd};
@@ -26,7 +26,10 @@ impl Session {
             return None;
         }
         let before = out.len();
-        self.emit_control(now, out);
+        match link.is_bulk() {
+            true => self.emit_liveness(link, out),
+            false => self.emit_control(now, out),
+        }
         let state = self.link_mut(link)?;
         if out.len() > before {
             state.last_sent = now;
@@ -56,7 +59,11 @@ impl Session {
         if std::mem::take(&mut self.owes_stream_credit) {
             self.emit(&Frame::StreamCredit(self.peer_open_credit), out);
         }
-        self.emit_liveness(now, Link::MESSAGE, out);
+        if std::mem::take(&mut self.bulk.is_owed) {
+            let (takes, wanted) = self.bulk_statement();
+            self.emit(&Frame::Bulk { takes, wanted }, out);
+        }
+        self.emit_liveness(Link::MESSAGE, out);
         // Stream states are not to be mixed with the statements of a resume.
         while self.resume_out.is_none()
             && out.len() < end
@@ -69,17 +76,23 @@ impl Session {
         }
     }
 
-    fn emit_liveness(&mut self, now: Time, link: Link, out: &mut Vec<u8>) {
+    /// Signs of life, and pings behind what was sent of aborted streams.
+    fn emit_liveness(&mut self, link: Link, out: &mut Vec<u8>) {
+        if self.closed.is_some() {
+            return;
+        }
+        let fence = self.take_fence_ping(link);
+        let token = self.ping_serial;
         let Some(state) = self.link_mut(link) else {
             return;
         };
         let pongs = std::mem::take(&mut state.pongs);
-        let owes_ping = std::mem::take(&mut state.owes_ping);
+        let ping = std::mem::take(&mut state.owes_ping).then_some(token);
         for token in pongs {
             self.emit(&Frame::Pong(token), out);
         }
-        if owes_ping {
-            self.emit(&Frame::Ping(now.as_ns()), out);
+        if let Some(token) = fence.or(ping) {
+            self.emit(&Frame::Ping(token), out);
         }
     }
 
@@ -90,6 +103,7 @@ impl Session {
         };
         let owes = std::mem::take(&mut state.owes);
         let opens = id.opener() == self.side && !state.is_known;
+        let opening = (owes.open && opens && !state.is_opening_sent).then(|| Frame::opening(id));
         // While the peer may not know the stream, nothing of it was received either.
         let ack = (owes.ack && !opens).then(|| state.receive.position(id));
         let stop = state.receive.stop.clone().filter(|_| owes.stop);
@@ -99,11 +113,12 @@ impl Session {
             status,
         });
         let end = state.send.emit_end(id, opens, owes);
+        state.is_opening_sent |= opening.is_some() || stop.is_some() || end.is_some();
         if let Some(entry) = ack {
             state.receive.unacked = 0;
             self.emit(&Frame::ack(&entry), out);
         }
-        for frame in [stop, end].into_iter().flatten() {
+        for frame in [opening, stop, end].into_iter().flatten() {
             self.emit(&frame, out);
         }
         self.forget_if_over(now, id);
@@ -123,7 +138,9 @@ impl Session {
             let Some((lane, id)) = self.link(link)?.ready.front(has_credit) else {
                 break;
             };
-            let Some(cut) = self.next_cut(id, lane) else {
+            // What is next may have changed since it stood in line, and with it the link.
+            let cut = self.next_cut(id, lane);
+            let Some(cut) = cut.filter(|_| self.assign(id) == link) else {
                 self.rotate(link, id);
                 continue;
             };
@@ -135,7 +152,10 @@ impl Session {
             if out.len() > before {
                 break;
             }
-            let length = cut.length.min(self.room(cut.offset, id)).min(body_max);
+            let length = cut
+                .length
+                .min(self.room(link, cut.offset, id))
+                .min(body_max);
             let length = length.min(BODY_BYTES_MAX);
             if length == 0 {
                 // The cap on unacked bytes: it holds for all.
@@ -164,13 +184,17 @@ impl Session {
 
     /// How many bytes at `offset` the session's credit and the cap on unacked bytes allow. What
     /// is sent again was counted before.
-    fn room(&self, offset: u64, id: StreamId) -> u64 {
+    fn room(&self, link: Link, offset: u64, id: StreamId) -> u64 {
         let free = self
             .streams
             .get(&id)
             .map_or(0, |state| state.send.free_bytes(offset));
-        let cap = &self.config.unacked_bytes_max;
-        let cap = cap.saturating_sub(self.statistics.unacked_bytes);
+        let cap = self.config.unacked_bytes_max;
+        let kept_free = match link.is_bulk() {
+            true => cap / UNACKED_RESERVED_PART,
+            false => 0,
+        };
+        let cap = (cap - kept_free).saturating_sub(self.statistics.unacked_bytes);
         free.saturating_add(self.credit.room()).min(cap)
     }
 
@@ -191,7 +215,8 @@ impl Session {
             return;
         };
         let end_of_record = cut.end_of_record && length == cut.length;
-        let opens = id.opener() == self.side && !state.is_known;
+        let opens = !link.is_bulk() && id.opener() == self.side && !state.is_known;
+        state.is_opening_sent |= opens;
         let sent_max = send.sent_max;
         let (new, again) = send.advance(length);
         self.credit.send(sent_max, send.sent_max);
@@ -205,6 +230,7 @@ impl Session {
         self.statistics.new_bytes += new;
         self.statistics.replayed_bytes += again;
         self.statistics.unacked_bytes += length;
+        self.statistics.bulk_bytes += if link.is_bulk() { length } else { 0 };
         if let Some(state) = self.link_mut(link) {
             state.last_sent = now;
         }

@@ -16,8 +16,12 @@ pub struct SessionStatistics {
     pub frames_sent: u64,
     /// Frames received.
     pub frames_received: u64,
-    /// Attaches.
+    /// Attaches of message connections.
     pub attaches: u64,
+    /// Attaches of bulk connections.
+    pub bulk_attaches: u64,
+    /// Body bytes sent on bulk connections, new and again.
+    pub bulk_bytes: u64,
     /// Memory kept for unacked bodies, bytes.
     pub retained_bytes: u64,
     /// Body bytes in flight unacked.

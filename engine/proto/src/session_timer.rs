@@ -64,7 +64,7 @@ impl Session {
                 link.owes_ping = true;
                 link.last_sent = now;
             }
-            if !link.is_silence_told && now >= link.last_heard + heartbeat * 2 {
+            if link.listens() && now >= link.last_heard + heartbeat * 2 {
                 link.is_silence_told = true;
                 is_silent = true;
             }
@@ -86,9 +86,14 @@ impl LinkState {
     /// When a heartbeat is due on it, or silence is to be told.
     fn next_timeout(&self, heartbeat: Duration) -> Time {
         let ping = self.last_sent + heartbeat;
-        match self.is_silence_told {
-            true => ping,
-            false => ping.min(self.last_heard + heartbeat * 2),
+        match self.listens() {
+            true => ping.min(self.last_heard + heartbeat * 2),
+            false => ping,
         }
+    }
+
+    /// Silence on it would mean something: while a body waits, nothing is read.
+    fn listens(&self) -> bool {
+        !self.is_silence_told && self.waiting.is_none()
     }
 }

@@ -1,5 +1,6 @@
 //! One stream: two directions.
 
+use crate::link::Link;
 use crate::receive_stream::ReceiveStream;
 use crate::send_stream::SendStream;
 
@@ -29,6 +30,12 @@ pub(crate) struct Stream {
     pub(crate) is_known: bool,
     /// In the queue of streams with body bytes to send.
     pub(crate) is_queued: bool,
+    /// What opens it was sent on the present connection.
+    pub(crate) is_opening_sent: bool,
+    /// Where its next body goes.
+    pub(crate) link: Link,
+    /// Aborted, and the bulk connection it used was not read past its last byte yet.
+    pub(crate) is_fencing: bool,
     pub(crate) owes: Owed,
 }
 
@@ -39,11 +46,13 @@ pub(crate) struct Owed {
     pub(crate) stop: bool,
     pub(crate) reset: bool,
     pub(crate) finish: bool,
+    /// A frame that only opens it, because its first body goes elsewhere.
+    pub(crate) open: bool,
 }
 
 impl Owed {
     pub(crate) fn is_any(self) -> bool {
-        self.ack || self.stop || self.reset || self.finish
+        self.ack || self.stop || self.reset || self.finish || self.open
     }
 }
 
@@ -54,6 +63,9 @@ impl Stream {
             receive: ReceiveStream::new(receive_credit),
             is_known: false,
             is_queued: false,
+            is_opening_sent: false,
+            link: Link::MESSAGE,
+            is_fencing: false,
             owes: Owed::default(),
         }
     }
@@ -64,6 +76,7 @@ impl Stream {
         self.send.is_over()
             && self.receive.has_ended()
             && self.receive.is_read()
+            && !self.is_fencing
             && !self.owes.is_any()
     }
 

@@ -33,6 +33,8 @@ rules! {
     PayloadLength = "W-2.5",
     /// A payload that is not what its type says.
     Payload = "W-2.6",
+    /// A frame that this connection, or this side, must not send.
+    Misplaced = "W-2.8",
     /// A stream that its opener cannot have opened.
     StreamUnknown = "W-3.1",
     /// More streams than granted.

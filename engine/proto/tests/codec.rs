@@ -5,7 +5,7 @@ use ringway_proto::testing::{Frame, FrameError, ResumeEntry};
 use ringway_proto::{HEADER_BYTES, Rule, Status, StreamId, Violation};
 
 const OFFSET_MAX: u64 = 1 << 62;
-const TYPES: u8 = 12;
+const TYPES: u8 = 13;
 
 fn status() -> impl Strategy<Value = Status> {
     (any::<u32>(), "\\PC{0,300}").prop_map(|(code, text)| Status::new(code, &text))
@@ -213,6 +213,7 @@ fn an_oversized_frame_is_refused_by_its_header_with_both_numbers() {
         (5, status_max),
         (10, 256 * 48),
         (12, status_max),
+        (13, 0),
     ] {
         for length in [max + 1, u32::MAX] {
             // Only the header is there: nothing was waited for, nothing allocated.
@@ -247,6 +248,8 @@ fn what_a_type_does_not_use_is_zero() {
         (11, 0x00, 0, 1, 0),
         (11, 0x80, 0, 0, 0),
         (12, 0x00, 1, 0, 0),
+        (13, 0x00, 1, 0, 0),
+        (13, 0x01, 0, 1, 1),
     ] {
         let length = match kind {
             2 => 16,

@@ -5,8 +5,8 @@
 
 use ringway_proto::testing::{Frame, ResumeEntry};
 use ringway_proto::{
-    Accept, Authentication, Decision, Dial, Epoch, Intent, Key, KeyGrant, KeyId, LocalEndpoint,
-    Need, Refusal, SessionId, SessionLimits, Status, StreamId,
+    Accept, Authentication, Decision, Dial, Epoch, Features, Intent, Key, KeyGrant, KeyId,
+    LocalEndpoint, Need, Refusal, SessionId, SessionLimits, Status, StreamId,
 };
 
 /// Names and bytes of a vector file.
@@ -125,6 +125,20 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ),
         ("drain", Frame::Drain),
         ("close", Frame::Close(status())),
+        (
+            "bulk",
+            Frame::Bulk {
+                takes: 3,
+                wanted: 0,
+            },
+        ),
+        (
+            "bulk, wanted",
+            Frame::Bulk {
+                takes: 3,
+                wanted: 3,
+            },
+        ),
     ]
 }
 
@@ -209,10 +223,11 @@ const LIMITS: SessionLimits = SessionLimits {
     heartbeat_ms: 5000,
 };
 
-fn endpoint(name: &str, incarnation: u64) -> LocalEndpoint {
+fn endpoint(name: &str, incarnation: u64, features: Features) -> LocalEndpoint {
     let config = ringway_proto::SessionConfig::default();
     let mut endpoint = LocalEndpoint::new(name, incarnation, &config);
     endpoint.limits = LIMITS;
+    endpoint.features = features;
     endpoint
 }
 
@@ -220,20 +235,18 @@ fn endpoint(name: &str, incarnation: u64) -> LocalEndpoint {
 fn handshake(key: Option<[u8; 32]>, decision: Decision) -> [Vec<u8>; 4] {
     let credentials = key.map(|key| (KeyId::new("alice").expect("valid"), Key::from_bytes(key)));
     let session = SessionId::from_bytes(std::array::from_fn(|at| at as u8));
-    let local = endpoint("node-a", 0x0a0a);
-    let mut dial = Dial::new(
-        &local,
-        credentials,
-        Intent::Resume,
-        session,
-        Epoch(3),
-        [0xd1; 32],
-    );
+    let (intent, features) = match decision {
+        Decision::Attach { .. } => (Intent::Attach, Features::BULK_CONNECTIONS),
+        _ => (Intent::Resume, Features::NONE),
+    };
+    let local = endpoint("node-a", 0x0a0a, features);
+    let mut dial = Dial::new(&local, credentials, intent, session, Epoch(3), [0xd1; 32]);
     let authentication = match key {
         Some(_) => Authentication::Keyed,
         None => Authentication::Insecure,
     };
-    let mut accept = Accept::new(&endpoint("node-b", 0x0b0b), authentication, [0xac; 32]);
+    let remote = endpoint("node-b", 0x0b0b, features);
+    let mut accept = Accept::new(&remote, authentication, [0xac; 32]);
     let hello = dial.poll_transmit().expect("a hello");
     feed(&hello, |bytes| {
         accept.handle_bytes(bytes).expect("valid");
@@ -285,6 +298,10 @@ fn handshakes_look_as_they_always_did() {
             "refused",
             handshake(Some([0x5a; 32]), Decision::Refuse(refusal)),
         ),
+        (
+            "attach",
+            handshake(Some([0x5a; 32]), Decision::Attach { epoch }),
+        ),
     ];
     for (run, messages) in runs {
         let names = ["hello", "challenge", "identity", "verdict"];
@@ -295,5 +312,5 @@ fn handshakes_look_as_they_always_did() {
             assert_eq!(found, hex(&bytes), "of `{name}`");
         }
     }
-    assert_eq!(recorded.len(), 12);
+    assert_eq!(recorded.len(), 16);
 }

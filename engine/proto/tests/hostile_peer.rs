@@ -6,9 +6,9 @@
 use proptest::prelude::*;
 use ringway_proto::testing::{Frame, ResumeEntry};
 use ringway_proto::{
-    BodyId, BodyKind, EndpointName, Epoch, Established, Event, Features, Link, Next, PeerIdentity,
-    Session, SessionConfig, SessionId, SessionLimits, Side, Status, StreamId, StreamOptions, Time,
-    Trailer, Transmit,
+    BodyId, BodyKind, EndpointName, Epoch, Established, Event, Features, Incoming, Link, Next,
+    PeerIdentity, Role, Session, SessionConfig, SessionId, SessionLimits, Side, Status, StreamId,
+    StreamOptions, Time, Trailer, Transmit, Violation,
 };
 
 const OFFSET_MAX: u64 = 1 << 62;
@@ -19,6 +19,8 @@ const SEND_MAX: u64 = 9_000;
 #[derive(Clone, Debug)]
 enum Step {
     Receive(Frame),
+    ReceiveBulk(Frame),
+    AttachBulk,
     Open,
     Send {
         stream: u64,
@@ -33,6 +35,7 @@ enum Step {
     Transmit {
         body_max: u64,
         share: u8,
+        is_bulk: bool,
     },
     Reattach {
         resumed: bool,
@@ -120,12 +123,40 @@ fn frame() -> impl Strategy<Value = Frame> {
             |(opened, seen, is_last, entries)| Frame::Resume { opened, seen, is_last, entries }
         ),
         1 => Just(Frame::Drain),
+        1 => (0..4_u64, 0..4_u64).prop_map(|(takes, wanted)| Frame::Bulk { takes, wanted }),
+    ]
+}
+
+/// Mostly what a bulk connection may carry.
+fn bulk_frame() -> impl Strategy<Value = Frame> {
+    let near = (
+        stream(),
+        number(),
+        0..3_u64,
+        0..9_000_u32,
+        any::<[bool; 2]>(),
+    );
+    prop_oneof![
+        9 => near.prop_map(|(stream, offset, record, length, flags)| Frame::Data {
+            stream: StreamId(stream),
+            offset,
+            record,
+            length,
+            opens: false,
+            end_of_record: flags[0],
+            finishes: flags[1],
+            trailer: false,
+        }),
+        2 => (0..20_u64).prop_map(Frame::Pong),
+        1 => frame(),
     ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => frame().prop_map(Step::Receive),
+        8 => bulk_frame().prop_map(Step::ReceiveBulk),
+        1 => Just(Step::AttachBulk),
         2 => Just(Step::Open),
         4 => (0..6_u64, 0..=SEND_MAX, any::<bool>())
             .prop_map(|(stream, length, end_of_record)| Step::Send { stream, length, end_of_record }),
@@ -134,7 +165,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..6_u64).prop_map(Step::Stop),
         2 => (0..6_u64, number()).prop_map(|(stream, bytes)| Step::Consume(stream, bytes)),
         1 => (0..6_u64, 0..20_u64).prop_map(|(stream, body)| Step::FailSource(stream, body)),
-        8 => (1..9_000_u64, any::<u8>()).prop_map(|(body_max, share)| Step::Transmit { body_max, share }),
+        8 => (1..9_000_u64, any::<u8>(), any::<bool>())
+            .prop_map(|(body_max, share, is_bulk)| Step::Transmit { body_max, share, is_bulk }),
         1 => any::<bool>().prop_map(|resumed| Step::Reattach { resumed }),
         1 => (0..9_000_u64).prop_map(Step::Wait),
         1 => prop_oneof![30 => Just(Step::Wait(1)), 1 => Just(Step::Drain)],
@@ -148,6 +180,8 @@ struct Victim {
     epoch: u64,
     bodies: u64,
     is_over: bool,
+    /// What is arriving on the bulk connection, bytes; `None` while a body waits there.
+    taking: Option<u64>,
 }
 
 impl Victim {
@@ -158,6 +192,8 @@ impl Victim {
             streams_max: STREAMS_MAX,
             retained_bytes_max: RETAINED_MAX,
             unacked_bytes_max: 12_000,
+            bulk_connections: 2,
+            bulk_body_bytes_min: 4_000,
             ..SessionConfig::default()
         };
         let now = Time::from_ns(1);
@@ -170,16 +206,35 @@ impl Victim {
             epoch,
             bodies,
             is_over,
+            taking: Some(0),
         }
     }
 
     fn attach(&mut self, resumed: bool) {
         self.epoch += 1;
-        let established = Established {
+        self.taking = Some(0);
+        let established = self.established(Role::Message, resumed);
+        let _ = self.session.attach(self.now, &established);
+    }
+
+    fn attach_bulk(&mut self) {
+        let established = self.established(Role::Bulk, true);
+        let held = self.session.bulk_links();
+        let attached = self.session.attach_bulk(self.now, &established);
+        assert_eq!(
+            self.session.bulk_links(),
+            held + usize::from(attached.is_ok())
+        );
+        assert!(self.session.bulk_links() <= 2);
+    }
+
+    fn established(&self, role: Role, resumed: bool) -> Established {
+        Established {
             session: SessionId::from_bytes([7; 16]),
             epoch: Epoch(self.epoch),
+            role,
             version: 1,
-            features: Features::NONE,
+            features: Features::BULK_CONNECTIONS,
             peer: PeerIdentity {
                 name: EndpointName::new("mallory").expect("valid"),
                 incarnation: 1,
@@ -192,8 +247,7 @@ impl Victim {
                 heartbeat_ms: 1,
             },
             resumed,
-        };
-        let _ = self.session.attach(self.now, &established);
+        }
     }
 
     /// Parses a frame as the engine does; a body's bytes are counted, there are none.
@@ -211,6 +265,7 @@ impl Victim {
                             .handle_body(self.now, Link::MESSAGE, incoming.length - half)
                     })
                 }
+                Next::Wait => panic!("messages never wait"),
                 Next::More(missing) => {
                     assert_eq!((parsed.consumed, missing > 0), (bytes.len(), true));
                     Ok(())
@@ -218,17 +273,56 @@ impl Victim {
             },
             Err(violation) => Err(violation),
         };
+        self.blame(result);
+    }
+
+    /// On the first bulk connection a body is taken in two steps, with others in between.
+    fn receive_bulk(&mut self, frame: &Frame) {
+        let link = Link::new(1);
+        let mut bytes = Vec::new();
+        frame.emit(&mut bytes);
+        let result = match self.taking {
+            None => {
+                let parsed = self.session.handle_bytes(self.now, link, &bytes);
+                let parsed = parsed.expect("nothing is looked at");
+                assert!(self.session.is_closed() || parsed.next == Next::Wait);
+                return;
+            }
+            Some(0) => self.session.handle_bytes(self.now, link, &bytes),
+            Some(rest) => {
+                self.taking = Some(0);
+                let taken = self.session.handle_body(self.now, link, rest);
+                return self.blame(taken);
+            }
+        };
+        match result.map(|parsed| parsed.next) {
+            Ok(Next::Wait) => self.taking = None,
+            Ok(Next::Body(incoming)) => self.begin_bulk_body(incoming),
+            Ok(Next::More(_)) => {}
+            Err(violation) => self.blame(Err(violation)),
+        }
+    }
+
+    fn begin_bulk_body(&mut self, incoming: Incoming) {
+        assert!(incoming.skip <= incoming.length);
+        let half = incoming.length / 2;
+        self.taking = Some(incoming.length - half);
+        let taken = self.session.handle_body(self.now, Link::new(1), half);
+        self.blame(taken);
+    }
+
+    fn blame(&mut self, result: Result<(), Violation>) {
         if let Err(violation) = result {
             assert!(violation.to_string().contains("W-"));
             self.session.violated(self.now, violation);
         }
     }
 
-    fn transmit(&mut self, body_max: u64, share: u8) {
+    fn transmit(&mut self, link: Link, body_max: u64, share: u8) {
         let mut out = Vec::new();
-        let Some(Transmit::Body(offer)) =
-            self.session
-                .poll_transmit(self.now, Link::MESSAGE, &mut out, body_max)
+        let Some(Transmit::Body(offer)) = self
+            .session
+            .poll_transmit(self.now, link, &mut out, body_max)
         else {
             assert!(out.len() < 80_000, "control is bounded: {}", out.len());
             return;
@@ -272,7 +366,13 @@ impl Victim {
             Step::FailSource(stream, body) => {
                 session.fail_source(now, StreamId(stream), BodyId(body), status);
             }
-            Step::Transmit { body_max, share } => self.transmit(body_max, share),
+            Step::ReceiveBulk(frame) => self.receive_bulk(&frame),
+            Step::AttachBulk => self.attach_bulk(),
+            Step::Transmit {
+                body_max,
+                share,
+                is_bulk,
+            } => self.transmit(Link::new(is_bulk.into()), body_max, share),
             Step::Reattach { resumed } => {
                 session.detach(now);
                 self.attach(resumed);
@@ -286,11 +386,22 @@ impl Victim {
         self.check();
     }
 
-    fn check(&mut self) {
-        while let Some(event) = self.session.poll_event() {
-            assert!(!self.is_over, "nothing after the end: {event:?}");
-            self.is_over = matches!(event, Event::Closed(_));
+    fn drain(&mut self) {
+        loop {
+            while let Some(event) = self.session.poll_event() {
+                assert!(!self.is_over, "nothing after the end: {event:?}");
+                self.is_over = matches!(event, Event::Closed(_));
+            }
+            match self.session.poll_arrival(self.now) {
+                None => return,
+                Some((_, Ok(incoming))) => self.begin_bulk_body(incoming),
+                Some((_, Err(violation))) => self.blame(Err(violation)),
+            }
         }
+    }
+
+    fn check(&mut self) {
+        self.drain();
         for stream in (0..20).map(StreamId) {
             let Some(progress) = self.session.progress(stream) else {
                 continue;

@@ -90,8 +90,12 @@ impl<K: Kernel> Shard<K> {
             Event::FinishAcked { stream } => {
                 if let Some(entry) = self.stream_mut(key, stream) {
                     entry.finish_acked = true;
-                    entry.unfenced.clear();
                     entry.publish_acked();
+                }
+            }
+            Event::Fenced { stream } => {
+                if let Some(entry) = self.stream_mut(key, stream) {
+                    entry.unfenced.clear();
                 }
             }
             Event::Consumed { stream, offset } => {

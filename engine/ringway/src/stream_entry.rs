@@ -94,7 +94,7 @@ pub(crate) struct StreamEntry {
     pub(crate) is_finishing: bool,
     /// Our direction was aborted: what was sent of it may still travel by reference.
     pub(crate) is_reset: bool,
-    /// Leases of an aborted direction, until the peer has read past them: it acks the end then.
+    /// Leases of an aborted direction, until the peer has read past them.
     pub(crate) unfenced: Vec<Lease>,
     /// Arriving bytes are of no use any more: nobody holds the stream, or its sink failed.
     pub(crate) is_discarding: bool,

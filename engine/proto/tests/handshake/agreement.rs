@@ -2,12 +2,13 @@
 
 use proptest::prelude::*;
 use ringway_proto::{
-    Authentication, Decision, Dial, Epoch, HandshakeError, Intent, Need, Refusal, RefusalCode,
+    Accept, Authentication, Decision, Dial, Epoch, Features, HandshakeError, Intent, LocalEndpoint,
+    Need, Refusal, RefusalCode, Role,
 };
 
 use crate::wire::{
-    Keeper, accept, dial, endpoint, feed_dial, grant, grant_for, key, key_id, keyed_dial, message,
-    repair, run, session,
+    Keeper, PREFIX, accept, dial, endpoint, feed_dial, grant, grant_for, key, key_id, keyed_dial,
+    message, repair, run, session,
 };
 
 #[test]
@@ -129,30 +130,76 @@ fn an_unknown_session_is_refused_typed() {
     );
 }
 
-#[test]
-fn attach_waits_for_its_feature() {
-    let local = endpoint("node-a", 7);
+fn attach(features: Features) -> Dial {
+    let mut local = endpoint("node-a", 7);
+    local.features = features;
     let credentials = Some((key_id(), key()));
-    let dial = Dial::new(
-        &local,
-        credentials,
-        Intent::Attach,
-        session(),
-        Epoch(1),
-        [1; 32],
-    );
-    let outcome = run(
-        dial,
-        accept(Authentication::Keyed),
-        Keeper::new(grant()),
-        |_, _| {},
-    );
-    let error = outcome.dialer.expect_err("refused");
-    assert_eq!(
-        error.refusal().map(|refusal| refusal.code),
-        Some(RefusalCode::Unsupported)
-    );
-    assert!(outcome.claims.is_empty());
+    let (session, epoch) = (session(), Epoch(5));
+    Dial::new(&local, credentials, Intent::Attach, session, epoch, [1; 32])
+}
+
+fn accept_bulk() -> Accept {
+    accept(Authentication::Keyed)
+}
+
+#[test]
+fn an_attach_that_one_side_did_not_offer_is_refused() {
+    for (dial, accept) in [
+        (attach(Features::NONE), accept_bulk()),
+        (attach(Features::BODY_CHECKSUM), accept_bulk()),
+        (
+            attach(Features::BULK_CONNECTIONS),
+            Accept::new(&without_bulk(), Authentication::Keyed, [0xac; 32]),
+        ),
+    ] {
+        let outcome = run(dial, accept, Keeper::new(grant()), |_, _| {});
+        let error = outcome.dialer.expect_err("refused");
+        let code = error.refusal().map(|refusal| refusal.code);
+        assert_eq!(code, Some(RefusalCode::Unsupported));
+        assert!(outcome.claims.is_empty());
+    }
+}
+
+fn without_bulk() -> LocalEndpoint {
+    let mut local = endpoint("node-b", 9);
+    local.features = Features::NONE;
+    local
+}
+
+#[test]
+fn an_attach_names_the_epoch_it_belongs_to_and_carries_bodies_only() {
+    let mut keeper = Keeper::new(grant());
+    keeper.decision = |claim| Decision::Attach { epoch: claim.epoch };
+    let dial = attach(Features::BULK_CONNECTIONS);
+    let outcome = run(dial, accept_bulk(), keeper, |_, _| {});
+    let claim = &outcome.claims[0];
+    assert_eq!((claim.intent, claim.epoch), (Intent::Attach, Epoch(5)));
+    for end in [outcome.dialer, outcome.acceptor] {
+        let established = end.expect("no error").expect("established");
+        assert_eq!(
+            (established.role, established.epoch),
+            (Role::Bulk, Epoch(5))
+        );
+    }
+}
+
+/// Intent and role are two fields of the hello: each combination but three is refused.
+#[test]
+fn a_role_that_does_not_fit_the_intent_is_refused() {
+    const ROLE_AT: usize = PREFIX + 2 + 2 + 8 + 1;
+    let plain = || (keyed_dial(), 2);
+    let bulk = || (attach(Features::BULK_CONNECTIONS), 1);
+    for (dial, role) in [plain(), bulk()] {
+        let outcome = run(dial, accept_bulk(), Keeper::new(grant()), |at, message| {
+            if at == 0 {
+                message[ROLE_AT] = role;
+                repair(message);
+            }
+        });
+        let error = outcome.dialer.expect_err("refused");
+        let code = error.refusal().map(|refusal| refusal.code);
+        assert_eq!(code, Some(RefusalCode::Unsupported));
+    }
 }
 
 // C25

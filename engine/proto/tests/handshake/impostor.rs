@@ -11,24 +11,17 @@ use crate::wire::{
 };
 
 /// A dialer that knows the id of a live session and has a key of its own making.
-fn intruder(id: &str) -> Dial {
+fn intruder(id: &str, intent: Intent) -> Dial {
     let credentials = Some((KeyId::new(id).expect("valid"), Key::from_bytes([0x66; 32])));
     let local = endpoint("node-a", 7);
-    Dial::new(
-        &local,
-        credentials,
-        Intent::Resume,
-        session(),
-        Epoch(9),
-        [0xee; 32],
-    )
+    Dial::new(&local, credentials, intent, session(), Epoch(9), [0xee; 32])
 }
 
 /// Goes on though the acceptor's proof is wrong: sends an identity with a proof of its own key.
-fn intrude(id: &str, grant: Option<KeyGrant>) -> Outcome {
+fn intrude(id: &str, intent: Intent, grant: Option<KeyGrant>) -> Outcome {
     let mut accept = accept(Authentication::Keyed);
     let mut keeper = Keeper::new(grant);
-    let hello = intruder(id).poll_transmit().expect("a hello");
+    let hello = intruder(id, intent).poll_transmit().expect("a hello");
     feed_accept(&mut accept, &mut keeper, &hello).expect("a good hello");
     let challenge = accept.poll_transmit().expect("a challenge");
     let good = run(
@@ -50,7 +43,7 @@ fn intrude(id: &str, grant: Option<KeyGrant>) -> Outcome {
     let acceptor = feed_accept(&mut accept, &mut keeper, &identity).map(|()| None);
     let refusal = accept.poll_transmit().expect("a refusal");
     Outcome {
-        dialer: feed_dial(&mut intruder(id), &refusal).map(|()| None),
+        dialer: feed_dial(&mut intruder(id, intent), &refusal).map(|()| None),
         acceptor,
         claims: keeper.claims,
         messages: vec![hello, challenge, identity, refusal],
@@ -60,23 +53,26 @@ fn intrude(id: &str, grant: Option<KeyGrant>) -> Outcome {
 // S32
 #[test]
 fn a_wrong_key_for_a_live_session_fences_and_reveals_nothing() {
-    let outcome = intrude("alice", grant());
-    assert_eq!(outcome.acceptor, Err(HandshakeError::Proof));
-    assert!(
-        outcome.claims.is_empty(),
-        "nobody was asked about the session"
-    );
-    let revealed = outcome.revealed();
-    assert!(!contains(&revealed, b"node-b"), "the acceptor's name");
-    assert!(!contains(&revealed, &session().to_bytes()), "the session");
+    for intent in [Intent::Resume, Intent::Attach] {
+        let outcome = intrude("alice", intent, grant());
+        assert_eq!(outcome.acceptor, Err(HandshakeError::Proof));
+        assert!(
+            outcome.claims.is_empty(),
+            "nobody was asked about the session"
+        );
+        let revealed = outcome.revealed();
+        assert!(!contains(&revealed, b"node-b"), "the acceptor's name");
+        assert!(!contains(&revealed, &session().to_bytes()), "the session");
+    }
 }
 
 // S32
 #[test]
 fn an_unknown_key_id_looks_like_a_wrong_key() {
-    let wrong = intrude("alice", grant());
-    let unknown = intrude("mallory", None);
-    let stranger = intrude("alice", grant_for("node-z"));
+    let resume = Intent::Resume;
+    let wrong = intrude("alice", resume, grant());
+    let unknown = intrude("mallory", resume, None);
+    let stranger = intrude("alice", resume, grant_for("node-z"));
     for other in [&unknown, &stranger] {
         assert_eq!(other.acceptor, wrong.acceptor);
         assert_eq!(other.dialer, wrong.dialer);
@@ -92,7 +88,7 @@ fn an_unknown_key_id_looks_like_a_wrong_key() {
 /// The stand-in for an unknown key must not be computable from what is on the wire.
 #[test]
 fn the_key_that_stands_in_for_an_unknown_one_is_secret() {
-    let outcome = intrude("mallory", None);
+    let outcome = intrude("mallory", Intent::Resume, None);
     let [hello, challenge, ..] = &outcome.messages[..] else {
         panic!("two messages")
     };
@@ -122,7 +118,10 @@ fn a_name_that_the_key_may_not_claim_is_refused_like_a_wrong_key() {
         error.refusal().map(|refusal| refusal.code),
         Some(RefusalCode::Authentication)
     );
-    assert_eq!(outcome.messages[3], intrude("alice", grant()).messages[3]);
+    assert_eq!(
+        outcome.messages[3],
+        intrude("alice", Intent::Resume, grant()).messages[3]
+    );
 }
 
 #[test]

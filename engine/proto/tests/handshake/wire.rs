@@ -33,7 +33,11 @@ pub(crate) fn grant_for(name: &str) -> Option<KeyGrant> {
 }
 
 pub(crate) fn endpoint(name: &str, incarnation: u64) -> LocalEndpoint {
-    LocalEndpoint::new(name, incarnation, &SessionConfig::default())
+    let config = SessionConfig {
+        bulk_connections: 1,
+        ..SessionConfig::default()
+    };
+    LocalEndpoint::new(name, incarnation, &config)
 }
 
 pub(crate) fn dial(credentials: Option<(KeyId, Key)>) -> Dial {

@@ -126,7 +126,7 @@ fn a_checksum_that_was_not_agreed_is_a_violation() {
     let id = pair.open(A);
     pair.send(A, id, 10);
     pair.pump_with(A, 1 << 20, 1 << 20, |_| None);
-    let offer = pair.see(A).offer.expect("an offer");
+    let offer = pair.see(A).offer().expect("an offer");
     let mut out = Vec::new();
     let session = &mut pair.end(A).session;
     assert!(!session.commit(now, offer, 10, Trailer::Behind, &mut out) && out.is_empty());

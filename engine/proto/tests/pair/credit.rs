@@ -131,7 +131,7 @@ fn hear(pair: &mut Pair, frame: &Frame) -> Result<(), ringway_proto::Violation> 
     }
     let now = pair.now;
     pair.end(B).is_fed_by_hand = true;
-    let result = pair.end(B).take(now, &bytes);
+    let result = pair.end(B).take(now, Link::MESSAGE, &bytes);
     while pair.end(B).session.poll_event().is_some() {}
     result
 }

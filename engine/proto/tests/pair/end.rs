@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ringway_proto::{
-    BodyChecksum, BodyId, BodyKind, Event, Incoming, Link, Next, Offer, SendError, Session,
-    SessionConfig, SessionId, Side, Status, StreamId, StreamOptions, TRAILER_BYTES, Time, Trailer,
-    Transmit, Violation,
+    BodyChecksum, BodyId, BodyKind, Established, Event, Incoming, Link, Next, Offer, SendError,
+    Session, SessionConfig, SessionId, Side, Status, StreamId, StreamOptions, TRAILER_BYTES, Time,
+    Trailer, Transmit, Violation,
 };
 
 /// What was given to a stream to send.
@@ -37,17 +37,25 @@ pub struct End {
     pub opened: BTreeSet<StreamId>,
     pub ended: BTreeSet<StreamId>,
     pub stopped: BTreeMap<StreamId, Status>,
+    pub fenced: BTreeSet<StreamId>,
     pub events: Vec<Event>,
     pub acked: BTreeMap<StreamId, u64>,
     bodies: BTreeMap<BodyId, (StreamId, Vec<u8>)>,
     bodies_made: u64,
     /// Its peer is a test that makes up bytes.
     pub is_fed_by_hand: bool,
-    // Of the connection.
+    /// The message connection first, then the bulk connections.
+    connections: Vec<Connection>,
+}
+
+/// What is under way on one connection.
+#[derive(Debug, Default)]
+struct Connection {
     rest: Vec<u8>,
     unchecked: Vec<u8>,
     arriving: Option<(Incoming, u64)>,
-    pub offer: Option<Offer>,
+    is_waiting: bool,
+    offer: Option<Offer>,
 }
 
 /// Payload bytes that differ by stream, side and offset.
@@ -67,15 +75,13 @@ impl End {
             opened: BTreeSet::new(),
             ended: BTreeSet::new(),
             stopped: BTreeMap::new(),
+            fenced: BTreeSet::new(),
             events: Vec::new(),
             acked: BTreeMap::new(),
             bodies: BTreeMap::new(),
             bodies_made: 0,
             is_fed_by_hand: false,
-            rest: Vec::new(),
-            unchecked: Vec::new(),
-            arriving: None,
-            offer: None,
+            connections: vec![Connection::default()],
         }
     }
 
@@ -158,117 +164,182 @@ impl End {
         self.session.consume(now, id, bytes);
     }
 
-    // --- the connection ------------------------------------------------------------------------
+    // --- connections ---------------------------------------------------------------------------
 
-    pub fn forget_connection(&mut self) {
-        self.rest.clear();
-        self.unchecked.clear();
-        self.arriving = None;
+    /// All of them; an offer that is open stays with whoever loads it, and is void.
+    pub fn forget_connections(&mut self) {
+        let offer = self.connections[0].offer;
+        self.connections = vec![Connection {
+            offer,
+            ..Connection::default()
+        }];
+    }
+
+    pub fn attach_bulk(&mut self, now: Time, established: &Established) -> Link {
+        let link = self.session.attach_bulk(now, established).expect("allowed");
+        self.connections.push(Connection::default());
+        assert_eq!(usize::from(link.number()) + 1, self.connections.len());
+        link
+    }
+
+    pub fn offer(&self) -> Option<Offer> {
+        self.connections[0].offer
+    }
+
+    pub fn take_offer(&mut self) -> Option<Offer> {
+        self.connections[0].offer.take()
+    }
+
+    fn at(&mut self, link: Link) -> &mut Connection {
+        &mut self.connections[usize::from(link.number())]
     }
 
     /// Gives the session what arrived; bodies are taken as they come, in parts.
-    pub fn take(&mut self, now: Time, bytes: &[u8]) -> Result<(), Violation> {
+    pub fn take(&mut self, now: Time, link: Link, bytes: &[u8]) -> Result<(), Violation> {
         let mut bytes = bytes.to_vec();
         loop {
-            if self.arriving.is_some() {
-                let used = self.take_body(now, &bytes)?;
+            if self.at(link).is_waiting {
+                self.at(link).rest.append(&mut bytes);
+                return Ok(());
+            }
+            if self.at(link).arriving.is_some() {
+                let used = self.take_body(now, link, &bytes)?;
                 bytes.drain(..used);
-                if self.arriving.is_some() {
+                if self.at(link).arriving.is_some() {
                     return Ok(());
                 }
             }
-            self.rest.append(&mut bytes);
-            let parsed = self.session.handle_bytes(now, Link::MESSAGE, &self.rest)?;
-            let behind = self.rest.split_off(parsed.consumed);
-            self.rest.clear();
+            let mut given = std::mem::take(&mut self.at(link).rest);
+            given.append(&mut bytes);
+            let parsed = self.session.handle_bytes(now, link, &given)?;
+            let behind = given.split_off(parsed.consumed);
             match parsed.next {
                 Next::More(missing) => {
                     assert!(missing > 0);
-                    self.rest = behind;
+                    self.at(link).rest = behind;
+                    return Ok(());
+                }
+                Next::Wait => {
+                    assert!(link.is_bulk(), "messages never wait");
+                    self.at(link).rest = behind;
+                    self.at(link).is_waiting = true;
                     return Ok(());
                 }
                 Next::Body(incoming) => {
                     bytes = behind;
-                    self.arriving = Some((incoming, 0));
-                    if incoming.length == 0 {
-                        self.take_body(now, &[])?;
-                    }
+                    self.begin_body(now, link, incoming)?;
                 }
             }
         }
     }
 
-    fn take_body(&mut self, now: Time, bytes: &[u8]) -> Result<usize, Violation> {
-        if self.arriving.is_some_and(|(incoming, _)| incoming.trailer) {
-            return self.take_checked_body(now, bytes);
+    fn begin_body(&mut self, now: Time, link: Link, incoming: Incoming) -> Result<(), Violation> {
+        self.at(link).arriving = Some((incoming, 0));
+        if incoming.length == 0 {
+            self.take_body(now, link, &[])?;
         }
-        self.take_plain_body(now, bytes)
+        Ok(())
+    }
+
+    /// Goes on with bodies that waited; true if there was one.
+    pub fn take_arrivals(&mut self, now: Time) -> bool {
+        let Some((link, incoming)) = self.session.poll_arrival(now) else {
+            return false;
+        };
+        let incoming = incoming.expect("no violation between honest ends");
+        assert!(std::mem::take(&mut self.at(link).is_waiting));
+        self.begin_body(now, link, incoming).expect("no violation");
+        let rest = std::mem::take(&mut self.at(link).rest);
+        self.take(now, link, &rest).expect("no violation");
+        true
+    }
+
+    fn take_body(&mut self, now: Time, link: Link, bytes: &[u8]) -> Result<usize, Violation> {
+        if self
+            .at(link)
+            .arriving
+            .is_some_and(|(incoming, _)| incoming.trailer)
+        {
+            return self.take_checked_body(now, link, bytes);
+        }
+        self.take_plain_body(now, link, bytes)
     }
 
     /// Nothing of it is told before its checksum has come.
-    fn take_checked_body(&mut self, now: Time, bytes: &[u8]) -> Result<usize, Violation> {
-        let Some((incoming, _)) = self.arriving else {
+    fn take_checked_body(
+        &mut self,
+        now: Time,
+        link: Link,
+        bytes: &[u8],
+    ) -> Result<usize, Violation> {
+        let connection = self.at(link);
+        let Some((incoming, _)) = connection.arriving else {
             return Ok(0);
         };
-        let missing = incoming.length as usize + TRAILER_BYTES - self.unchecked.len();
+        let missing = incoming.length as usize + TRAILER_BYTES - connection.unchecked.len();
         let count = missing.min(bytes.len());
-        self.unchecked.extend_from_slice(&bytes[..count]);
+        connection.unchecked.extend_from_slice(&bytes[..count]);
         if count < missing {
             return Ok(count);
         }
-        let mut body = std::mem::take(&mut self.unchecked);
+        let mut body = std::mem::take(&mut connection.unchecked);
         let trailer = body.split_off(incoming.length as usize);
         let received = u32::from_le_bytes(trailer.try_into().expect("four bytes"));
         self.session
-            .handle_trailer(now, Link::MESSAGE, received, crc32c::crc32c(&body))?;
-        self.take_plain_body(now, &body)?;
+            .handle_trailer(now, link, received, crc32c::crc32c(&body))?;
+        self.take_plain_body(now, link, &body)?;
         Ok(count)
     }
 
-    fn take_plain_body(&mut self, now: Time, bytes: &[u8]) -> Result<usize, Violation> {
-        let Some((incoming, taken)) = &mut self.arriving else {
+    fn take_plain_body(&mut self, now: Time, link: Link, bytes: &[u8]) -> Result<usize, Violation> {
+        let Some((incoming, taken)) = self.at(link).arriving else {
             return Ok(0);
         };
-        let count = bytes.len().min((incoming.length - *taken) as usize);
+        let count = bytes.len().min((incoming.length - taken) as usize);
         if count == 0 && incoming.length > 0 {
             return Ok(0);
         }
-        let fresh = (incoming.skip.saturating_sub(*taken) as usize).min(count);
+        let peer = self.side.other();
         let received = self.received.entry(incoming.stream).or_default();
+        // Of a direction that was aborted meanwhile, nothing more is of use.
+        let fresh = match received.reset {
+            Some(_) => count,
+            None => (incoming.skip.saturating_sub(taken) as usize).min(count),
+        };
         if fresh < count {
             let at = incoming.offset + taken.saturating_sub(incoming.skip);
             assert_eq!(at, received.bytes.len() as u64, "a gap or a double");
             let fresh = &bytes[fresh..count];
-            let expected = pattern(self.side.other(), incoming.stream, at as usize, fresh.len());
+            let expected = pattern(peer, incoming.stream, at as usize, fresh.len());
             assert!(self.is_fed_by_hand || expected == fresh, "altered");
             received.bytes.extend_from_slice(fresh);
         }
-        *taken += count as u64;
-        if *taken == incoming.length {
-            if incoming.end_of_record {
-                received.records.push(received.bytes.len() as u64);
-            }
-            self.arriving = None;
+        let taken = taken + count as u64;
+        let is_whole = taken == incoming.length;
+        if is_whole && incoming.end_of_record && received.reset.is_none() {
+            received.records.push(received.bytes.len() as u64);
         }
-        self.session.handle_body(now, Link::MESSAGE, count as u64)?;
+        self.at(link).arriving = (!is_whole).then_some((incoming, taken));
+        self.session.handle_body(now, link, count as u64)?;
         Ok(count)
     }
 
-    /// Appends to `wire` what the session wants to send until it holds `limit` bytes. `held` says
-    /// of an offer's length how much of it is held: 0 withdraws it, `None` keeps it open.
+    /// Appends to `wire` what the session wants to send on `link` until it holds `limit` bytes.
+    /// `held` says of an offer's length how much of it is held: 0 withdraws it, `None` keeps it
+    /// open.
     pub fn pump(
         &mut self,
         now: Time,
+        link: Link,
         wire: &mut Vec<u8>,
-        limit: usize,
-        body_max: u64,
+        (limit, body_max): (usize, u64),
         mut held: impl FnMut(u64) -> Option<u64>,
     ) {
         let mut withdrawn = 0;
         while wire.len() < limit && withdrawn < 3 {
-            if let Some(offer) = self.offer.take() {
+            if let Some(offer) = self.at(link).offer.take() {
                 match held(offer.length) {
-                    None => self.offer = Some(offer),
+                    None => self.at(link).offer = Some(offer),
                     Some(0) => {
                         withdrawn += 1;
                         self.session.withdraw(offer);
@@ -276,10 +347,7 @@ impl End {
                     Some(length) => self.commit(now, offer, length, wire),
                 }
             }
-            match self
-                .session
-                .poll_transmit(now, Link::MESSAGE, wire, body_max)
-            {
+            match self.session.poll_transmit(now, link, wire, body_max) {
                 None => return,
                 Some(Transmit::Control) => {}
                 Some(Transmit::Body(offer)) => {
@@ -288,7 +356,8 @@ impl End {
                         self.bodies.contains_key(&offer.body),
                         "released, but offered"
                     );
-                    self.offer = Some(offer);
+                    assert_eq!(offer.link, link);
+                    self.at(link).offer = Some(offer);
                 }
             }
         }
@@ -317,10 +386,16 @@ impl End {
 
     // --- events --------------------------------------------------------------------------------
 
-    pub fn drain_events(&mut self) {
-        while let Some(event) = self.session.poll_event() {
-            self.on_event(&event);
-            self.events.push(event);
+    /// Events, and bodies that may be taken now, until there are no more.
+    pub fn drain(&mut self, now: Time) {
+        loop {
+            while let Some(event) = self.session.poll_event() {
+                self.on_event(&event);
+                self.events.push(event);
+            }
+            if !self.take_arrivals(now) {
+                return;
+            }
         }
     }
 
@@ -355,6 +430,10 @@ impl End {
                 let acked = self.acked.entry(*stream).or_default();
                 assert!(*offset > *acked, "acks go forward");
                 *acked = *offset;
+            }
+            Event::Fenced { stream } => {
+                assert!(self.opened.contains(stream) && !self.ended.contains(stream));
+                assert!(self.fenced.insert(*stream), "told twice");
             }
             Event::Released(body) => {
                 assert!(self.bodies.remove(body).is_some(), "released twice");

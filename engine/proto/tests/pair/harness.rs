@@ -3,8 +3,8 @@
 use ringway_proto::testing::session_ledger;
 use ringway_proto::{
     Accept, Authentication, BodyKind, Decision, Dial, Epoch, Established, Event, Intent, Key,
-    KeyGrant, KeyId, LocalEndpoint, Need, SessionConfig, SessionId, Side, Status, StreamId, Time,
-    Violation,
+    KeyGrant, KeyId, Link, LocalEndpoint, Need, SessionConfig, SessionId, Side, Status, StreamId,
+    Time, Violation,
 };
 
 use crate::end::End;
@@ -15,26 +15,45 @@ const BOTH: [Side; 2] = [Side::Dialer, Side::Acceptor];
 pub struct Pair {
     pub now: Time,
     pub config: SessionConfig,
+    acceptor_config: SessionConfig,
     dialer: End,
     acceptor: End,
     /// Bytes on their way to the acceptor, and to the dialer.
     pub wires: [Vec<u8>; 2],
+    /// The same of each bulk connection.
+    pub bulk: Vec<Bulk>,
     pub epoch: u64,
 }
 
+/// A bulk connection: how each end names it (the dialer first), and bytes on their way to the
+/// acceptor, and to the dialer.
+#[derive(Debug)]
+pub struct Bulk {
+    pub links: [Option<Link>; 2],
+    pub wires: [Vec<u8>; 2],
+}
+
+/// Of the wire on which `side` sends.
 fn index(side: Side) -> usize {
     usize::from(side == Side::Acceptor)
 }
 
 impl Pair {
     pub fn new(config: SessionConfig) -> Self {
+        Self::with_configs(config.clone(), config)
+    }
+
+    /// Of the dialer, and of the acceptor.
+    pub fn with_configs(config: SessionConfig, acceptor_config: SessionConfig) -> Self {
         let now = Time::from_ns(1_000_000_000);
         Self {
             now,
             dialer: End::new(Side::Dialer, ID, &config, now),
-            acceptor: End::new(Side::Acceptor, ID, &config, now),
+            acceptor: End::new(Side::Acceptor, ID, &acceptor_config, now),
             config,
+            acceptor_config,
             wires: [Vec::new(), Vec::new()],
+            bulk: Vec::new(),
             epoch: 0,
         }
     }
@@ -86,15 +105,19 @@ impl Pair {
     /// What both ends agree on for the next connection.
     pub fn handshake(&mut self) -> (Established, Established) {
         self.epoch += 1;
-        let is_new = self.acceptor.session.epoch() == Epoch(0);
         let intent = match self.dialer.session.epoch() == Epoch(0) {
             true => Intent::New,
             false => Intent::Resume,
         };
+        self.shake_hands(intent)
+    }
+
+    fn shake_hands(&mut self, intent: Intent) -> (Established, Established) {
+        let is_new = self.acceptor.session.epoch() == Epoch(0);
         let key_id = KeyId::new("alice").expect("valid");
         let key = Key::from_bytes([3; 32]);
         let ours = LocalEndpoint::new("dialer", 1, &self.config);
-        let theirs = LocalEndpoint::new("acceptor", 2, &self.config);
+        let theirs = LocalEndpoint::new("acceptor", 2, &self.acceptor_config);
         let credentials = Some((key_id, key.clone()));
         let epoch = Epoch(self.epoch);
         let mut dial = Dial::new(&ours, credentials, intent, ID, epoch, [1; 32]);
@@ -115,12 +138,56 @@ impl Pair {
         (dialer, acceptor)
     }
 
-    /// Everything of the older connection is fenced first, as the contract demands.
+    /// One more connection; both ends attach it.
+    pub fn attach_bulk(&mut self) {
+        let (dialer, acceptor) = self.handshake_bulk();
+        let links = [
+            Some(self.dialer.attach_bulk(self.now, &dialer)),
+            Some(self.acceptor.attach_bulk(self.now, &acceptor)),
+        ];
+        let wires = [Vec::new(), Vec::new()];
+        self.bulk.push(Bulk { links, wires });
+    }
+
+    pub fn handshake_bulk(&mut self) -> (Established, Established) {
+        self.shake_hands(Intent::Attach)
+    }
+
+    /// Two of them, which come to the ends in different orders.
+    pub fn attach_bulk_crossed(&mut self) {
+        let (one, other) = (self.handshake_bulk(), self.handshake_bulk());
+        let now = self.now;
+        let first = self.dialer.attach_bulk(now, &one.0);
+        let second = self.dialer.attach_bulk(now, &other.0);
+        let of_second = self.acceptor.attach_bulk(now, &other.1);
+        let of_first = self.acceptor.attach_bulk(now, &one.1);
+        assert_ne!(first, of_first);
+        for links in [[first, of_first], [second, of_second]] {
+            let links = links.map(Some);
+            let wires = [Vec::new(), Vec::new()];
+            self.bulk.push(Bulk { links, wires });
+        }
+    }
+
+    /// As many as the dialing end asks for, as long as there is a common connection.
+    pub fn attach_missing(&mut self) {
+        while self.is_connected() && self.dialer.session.bulk_missing() > 0 {
+            let epoch = self.acceptor.session.epoch();
+            self.acceptor
+                .session
+                .check_bulk(epoch)
+                .expect("within the limit");
+            self.attach_bulk();
+        }
+    }
+
+    /// Everything of the older connections is fenced first, as the contract demands.
     pub fn attach_at(&mut self, side: Side, established: &Established) {
         let now = self.now;
         self.wires = [Vec::new(), Vec::new()];
+        self.bulk.clear();
         let end = self.end(side);
-        end.forget_connection();
+        end.forget_connections();
         end.session
             .attach(now, established)
             .expect("a newer connection");
@@ -132,8 +199,10 @@ impl Pair {
         let now = self.now;
         let end = self.end(side);
         end.session.detach(now);
-        end.forget_connection();
+        end.forget_connections();
         self.wires = [Vec::new(), Vec::new()];
+        self.bulk.clear();
+        self.settle_events();
     }
 
     pub fn cut(&mut self) {
@@ -157,12 +226,37 @@ impl Pair {
     ) {
         let (now, at) = (self.now, index(side));
         let mut wire = std::mem::take(&mut self.wires[at]);
-        self.end(side).pump(now, &mut wire, limit, body_max, held);
+        let bounds = (limit, body_max);
+        let end = self.end(side);
+        end.pump(now, Link::MESSAGE, &mut wire, bounds, held);
         self.wires[at] = wire;
         self.settle_events();
     }
 
+    /// The same on a bulk connection.
+    pub fn pump_bulk_with(
+        &mut self,
+        side: Side,
+        which: usize,
+        bounds: (usize, u64),
+        held: impl FnMut(u64) -> Option<u64>,
+    ) {
+        let (now, at) = (self.now, index(side));
+        let Some(link) = self.bulk.get(which).and_then(|bulk| bulk.links[at]) else {
+            return;
+        };
+        let mut wire = std::mem::take(&mut self.bulk[which].wires[at]);
+        self.end(side).pump(now, link, &mut wire, bounds, held);
+        self.bulk[which].wires[at] = wire;
+        self.settle_events();
+    }
+
+    /// On all connections; the message connection once more, for what moved there.
     pub fn pump(&mut self, side: Side) {
+        self.pump_with(side, 1 << 20, 1 << 20, Some);
+        for which in 0..self.bulk.len() {
+            self.pump_bulk_with(side, which, (1 << 20, 1 << 20), Some);
+        }
         self.pump_with(side, 1 << 20, 1 << 20, Some);
     }
 
@@ -180,9 +274,35 @@ impl Pair {
         if !self.is_connected() {
             return Ok(());
         }
-        let result = self.end(from.other()).take(now, &bytes);
+        let result = self.end(from.other()).take(now, Link::MESSAGE, &bytes);
         self.settle_events();
         result
+    }
+
+    pub fn try_deliver_bulk(
+        &mut self,
+        from: Side,
+        which: usize,
+        count: usize,
+    ) -> Result<(), Violation> {
+        let (now, at) = (self.now, index(from));
+        let is_connected = self.is_connected();
+        let Some(bulk) = self.bulk.get_mut(which) else {
+            return Ok(());
+        };
+        let count = count.min(bulk.wires[at].len());
+        let bytes: Vec<u8> = bulk.wires[at].drain(..count).collect();
+        let Some(link) = bulk.links[1 - at].filter(|_| is_connected) else {
+            return Ok(());
+        };
+        let result = self.end(from.other()).take(now, link, &bytes);
+        self.settle_events();
+        result
+    }
+
+    pub fn deliver_bulk(&mut self, from: Side, which: usize, count: usize) {
+        self.try_deliver_bulk(from, which, count)
+            .expect("no violation between honest ends");
     }
 
     pub fn deliver(&mut self, from: Side, count: usize) {
@@ -203,8 +323,8 @@ impl Pair {
     }
 
     fn settle_events(&mut self) {
-        BOTH.into_iter()
-            .for_each(|side| self.end(side).drain_events());
+        let now = self.now;
+        BOTH.into_iter().for_each(|side| self.end(side).drain(now));
         self.check();
     }
 
@@ -217,13 +337,14 @@ impl Pair {
         for _ in 0..20_000 {
             let before = self.activity();
             for side in BOTH {
+                self.attach_missing();
                 self.pump(side);
-                self.deliver(side, usize::MAX);
+                self.deliver_all(side);
                 if consumes {
                     self.consume_all(side);
                 }
             }
-            if self.activity() == before && self.wires.iter().all(Vec::is_empty) {
+            if self.activity() == before && self.is_quiet() {
                 // What may wait a moment (acks) is due now; heartbeats are not.
                 self.pass(3_000_000);
                 if self.activity() == before && !self.is_anything_owed() {
@@ -237,8 +358,22 @@ impl Pair {
     fn is_anything_owed(&mut self) -> bool {
         BOTH.into_iter().any(|side| {
             self.pump(side);
-            !self.wires[index(side)].is_empty()
+            !self.is_quiet()
         })
+    }
+
+    /// Nothing is on its way.
+    fn is_quiet(&self) -> bool {
+        let bulk = self.bulk.iter().flat_map(|bulk| &bulk.wires);
+        self.wires.iter().chain(bulk).all(Vec::is_empty)
+    }
+
+    fn deliver_all(&mut self, side: Side) {
+        // The bulk connections first: what is ahead there has to wait.
+        for which in 0..self.bulk.len() {
+            self.deliver_bulk(side, which, usize::MAX);
+        }
+        self.deliver(side, usize::MAX);
     }
 
     fn activity(&self) -> Vec<u64> {
@@ -380,6 +515,7 @@ fn answer(accept: &mut Accept, key: &Key, is_new: bool) {
         match need {
             Need::Key(_) => accept.provide_key(Some(KeyGrant::any_name(key.clone()))),
             Need::Session(claim) => accept.decide(match is_new {
+                _ if claim.intent == Intent::Attach => Decision::Attach { epoch: claim.epoch },
                 true => Decision::New { epoch: claim.epoch },
                 false => Decision::Resume { epoch: claim.epoch },
             }),

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use ringway_proto::testing::Frame;
-use ringway_proto::{Rule, SessionConfig, Side, Status, StreamId, Violation};
+use ringway_proto::{Link, Rule, SessionConfig, Side, Status, StreamId, Violation};
 
 use crate::harness::{Pair, tight};
 
@@ -19,7 +19,7 @@ fn hear(pair: &mut Pair, frames: &[Frame]) -> Result<(), Violation> {
     }
     let now = pair.now;
     pair.end(B).is_fed_by_hand = true;
-    let result = pair.end(B).take(now, &bytes);
+    let result = pair.end(B).take(now, Link::MESSAGE, &bytes);
     while pair.end(B).session.poll_event().is_some() {}
     result
 }
@@ -224,7 +224,7 @@ fn feed(bytes: &[u8], splits: &[usize]) {
         if part.is_empty() {
             break;
         }
-        if let Err(violation) = pair.end(B).take(now, part) {
+        if let Err(violation) = pair.end(B).take(now, Link::MESSAGE, part) {
             pair.end(B).session.violated(now, violation);
             break;
         }

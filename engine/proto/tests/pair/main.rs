@@ -4,6 +4,7 @@
 //! checks on the way what must always hold. The other modules are named after what is at risk.
 
 mod bodies;
+mod bulk;
 mod checksum;
 mod closing;
 mod credit;

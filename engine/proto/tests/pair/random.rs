@@ -16,6 +16,9 @@ enum Act {
     Consume(Side, usize, u64),
     Pump(Side, usize, u64, u64),
     Deliver(Side, usize),
+    AttachBulk,
+    PumpBulk(Side, usize, usize, u64, u64),
+    DeliverBulk(Side, usize, usize),
     Notice(Side),
     Cut,
     Attach,
@@ -41,7 +44,12 @@ fn act() -> impl Strategy<Value = Act> {
         6 => (side(), 0..8_usize, 1..9000_u64).prop_map(|(s, at, bytes)| Act::Consume(s, at, bytes)),
         16 => (side(), 1..9000_usize, 1..4000_u64, 0..8_u64)
             .prop_map(|(side, limit, body_max, held)| Act::Pump(side, limit, body_max, held)),
-        16 => (side(), bytes).prop_map(|(side, count)| Act::Deliver(side, count)),
+        16 => (side(), bytes.clone()).prop_map(|(side, count)| Act::Deliver(side, count)),
+        4 => Just(Act::AttachBulk),
+        10 => (side(), 0..3_usize, 1..9000_usize, 1..4000_u64, 0..8_u64)
+            .prop_map(|(side, which, limit, body_max, held)| Act::PumpBulk(side, which, limit, body_max, held)),
+        10 => (side(), 0..3_usize, bytes)
+            .prop_map(|(side, which, count)| Act::DeliverBulk(side, which, count)),
         1 => side().prop_map(Act::Notice),
         2 => Just(Act::Cut),
         4 => Just(Act::Attach),
@@ -101,14 +109,14 @@ fn perform(pair: &mut Pair, act: &Act) {
             }
         }
         Act::Pump(side, limit, body_max, held) => {
-            pair.pump_with(side, limit, body_max, |length| match held {
-                0 => None,
-                1 => Some(0),
-                2 => Some(length.div_ceil(2)),
-                3 => Some(1),
-                _ => Some(length),
-            });
+            pair.pump_with(side, limit, body_max, |length| part(held, length));
         }
+        Act::PumpBulk(side, which, limit, body_max, held) => {
+            let bounds = (limit, body_max);
+            pair.pump_bulk_with(side, which, bounds, |length| part(held, length));
+        }
+        Act::DeliverBulk(side, which, count) => pair.deliver_bulk(side, which, count),
+        Act::AttachBulk => pair.attach_missing(),
         Act::Deliver(side, count) => pair.deliver(side, count),
         Act::Notice(side) => pair.detach(side),
         Act::Cut => pair.cut(),
@@ -119,12 +127,23 @@ fn perform(pair: &mut Pair, act: &Act) {
     pair.pass(0);
 }
 
+/// How much of an offered body its sender holds.
+fn part(held: u64, length: u64) -> Option<u64> {
+    match held {
+        0 => None,
+        1 => Some(0),
+        2 => Some(length.div_ceil(2)),
+        3 => Some(1),
+        _ => Some(length),
+    }
+}
+
 /// Some payload that is still retained fails, the one under the offer first.
 fn fail(pair: &mut Pair, side: Side, at: usize) {
     let now = pair.now;
     let status = Status::new(Status::SOURCE_FAILED, "gone");
     let end = pair.end(side);
-    if let Some(offer) = end.offer.filter(|_| at.is_multiple_of(2)) {
+    if let Some(offer) = end.offer().filter(|_| at.is_multiple_of(2)) {
         end.fail_source(now, offer.stream, offer.body, status);
     } else if let (Some(id), retained) = (pick(pair, side, at), pair.see(side).retained())
         && !retained.is_empty()
@@ -183,8 +202,11 @@ fn check_ends(pair: &Pair) {
 fn config() -> impl Strategy<Value = SessionConfig> {
     let windows = (1..9000_u64, 1..12_000_u64);
     let caps = (1..30_000_u64, 1..9000_u64);
-    (windows, caps, 1..9_u64, any::<bool>()).prop_map(|(windows, caps, streams_max, is_checked)| {
-        SessionConfig {
+    let bulk = (0..4_u8, 1..3000_u64);
+    (windows, caps, 1..9_u64, any::<bool>(), bulk).prop_map(
+        |(windows, caps, streams_max, is_checked, bulk)| SessionConfig {
+            bulk_connections: bulk.0,
+            bulk_body_bytes_min: bulk.1,
             stream_window_bytes: windows.0,
             session_window_bytes: windows.1,
             retained_bytes_max: caps.0,
@@ -195,8 +217,8 @@ fn config() -> impl Strategy<Value = SessionConfig> {
                 false => BodyChecksum::Off,
             },
             ..tight()
-        }
-    })
+        },
+    )
 }
 
 proptest! {

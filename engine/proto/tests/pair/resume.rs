@@ -63,7 +63,7 @@ fn a_peer_that_claims_more_than_was_sent_gets_nothing_and_loses_the_session() {
     assert_eq!(violation.stream, Some(id));
     let now = pair.now;
     pair.end(A).session.violated(now, violation.clone());
-    pair.end(A).drain_events();
+    pair.end(A).drain(now);
     assert_eq!(
         pair.events(A).last(),
         Some(&Event::Closed(CloseReason::Violation(violation)))
@@ -151,7 +151,7 @@ fn a_session_that_is_new_at_the_other_end_ends_here() {
         result,
         Err(SessionError::Closed(CloseReason::UnknownSession(_)))
     ));
-    pair.end(A).drain_events();
+    pair.end(A).drain(now);
     assert!(pair.see(A).session.is_closed());
 }
 
@@ -185,7 +185,7 @@ fn an_offer_of_an_older_connection_is_void() {
     let id = pair.open(A);
     pair.send(A, id, 5000);
     pair.pump_with(A, 1 << 20, 1 << 20, |_| None);
-    let offer = pair.see(A).offer.expect("an offer");
+    let offer = pair.see(A).offer().expect("an offer");
     pair.cut_and_attach();
     let now = pair.now;
     let mut out = Vec::new();
@@ -196,7 +196,7 @@ fn an_offer_of_an_older_connection_is_void() {
             .commit(now, offer, 5000, Trailer::None, &mut out)
     );
     assert!(out.is_empty());
-    pair.end(A).offer = None;
+    assert!(pair.end(A).take_offer().is_some());
     pair.run();
     assert_eq!(pair.received(B, id).len(), 5000);
 }
