@@ -192,7 +192,7 @@ impl ErrorClass {
             | Error::ListenerClosed
             | Error::Stopped(_)
             | Error::StreamReset { .. } => Self::Connect,
-            Error::AlreadyFinished | Error::StreamEnded => Self::Protocol,
+            Error::AlreadyFinished | Error::StreamEnded | Error::Gap(_) => Self::Protocol,
             Error::RetentionFull { .. } | Error::RecordTooLarge { .. } | Error::Limit { .. } => {
                 Self::Limit
             }

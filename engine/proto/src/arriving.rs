@@ -226,8 +226,9 @@ impl Session {
         receive.received = from.max(arriving.offset + arriving.taken);
         receive.unacked += receive.received - from;
         self.credit.receive(from, receive.received);
-        if is_whole {
-            receive.records = receive.records.max(arriving.records_behind());
+        if is_whole && arriving.records_behind() > receive.records {
+            receive.records = arriving.records_behind();
+            receive.begin_record();
         }
         let is_step = receive.unacked >= ACK_STEP_BYTES;
         let is_small = is_whole && arriving.length < ACK_AT_ONCE_BYTES;
@@ -289,7 +290,7 @@ impl Session {
     }
 
     /// Tells the end once every byte before it has been reported.
-    fn tell_finish(&mut self, now: Time, id: StreamId) {
+    pub(crate) fn tell_finish(&mut self, now: Time, id: StreamId) {
         let Some(state) = self.streams.get_mut(&id) else {
             return;
         };
@@ -324,10 +325,16 @@ impl Session {
             return fail(Rule::EndChanged, offset, from);
         }
         if !receive.has_ended() {
-            if offset > receive.credit {
+            // The end of a lossy stream may lie behind a gap, which waits for no credit.
+            let is_lossy = receive.gaps.is_some();
+            if offset > receive.credit && !is_lossy {
                 return fail(Rule::Credit, offset, receive.credit);
             }
-            if let Err((total, granted)) = self.credit.check(from, offset) {
+            let checked = match is_lossy {
+                true => self.credit.check_jump(from, offset),
+                false => self.credit.check(from, offset),
+            };
+            if let Err((total, granted)) = checked {
                 return fail(Rule::SessionCredit, total, granted);
             }
             receive.end = ReceiveEnd::Reset;

@@ -27,6 +27,22 @@ pub enum Event {
         /// What it had sent at most, bytes.
         final_offset: u64,
     },
+    /// The stream is lossy: its sender may drop what it retains (from now on ours may, too).
+    Lossy(StreamId),
+    /// Records of a lossy stream never come. Everything before has been reported; what follows
+    /// begins at `offset + bytes`.
+    Gap {
+        /// Which stream.
+        stream: StreamId,
+        /// Received before it, bytes.
+        offset: u64,
+        /// How far the position jumps; counts as received, and is to be consumed in its turn.
+        bytes: u64,
+        /// How many records are missing, one that was begun included.
+        records: u64,
+        /// The last record had begun to arrive: its bytes are to be given up.
+        is_record_cut: bool,
+    },
     /// The peer does not want more; our direction has been reset.
     StopRequested {
         /// Which stream.
@@ -62,6 +78,8 @@ pub enum Event {
     /// A payload is not needed any more; of an aborted direction its memory may still be on the
     /// way until [`Fenced`](Self::Fenced).
     Released(BodyId),
+    /// A payload of a lossy stream was dropped to make room: it will not be sent (again).
+    Dropped(BodyId),
     /// There is room below the retention cap again.
     SendUnblocked,
     /// There is credit for streams again.

@@ -133,6 +133,21 @@ pub enum Frame {
         /// 0, or as many as it takes.
         wanted: u64,
     },
+    /// Records of a lossy stream that never come (W-3.13).
+    Gap {
+        /// Which stream.
+        stream: StreamId,
+        /// Where the first of them begins.
+        offset: u64,
+        /// Complete records before it.
+        record: u64,
+        /// Opens the stream.
+        opens: bool,
+        /// What comes next begins here.
+        next_offset: u64,
+        /// Records before that, counting those of the gap.
+        next_record: u64,
+    },
 }
 
 /// Why bytes are not a frame.
@@ -256,6 +271,14 @@ impl Frame {
                 takes: offset,
                 wanted: record,
             },
+            kind::GAP => Self::Gap {
+                stream,
+                offset,
+                record,
+                opens,
+                next_offset: position(&mut reader)?,
+                next_record: position(&mut reader)?,
+            },
             _ => return None,
         };
         (reader.rest() == 0).then_some(frame)
@@ -278,6 +301,7 @@ impl Frame {
             Self::Drain => kind::DRAIN,
             Self::Close(_) => kind::CLOSE,
             Self::Bulk { .. } => kind::BULK,
+            Self::Gap { .. } => kind::GAP,
         }
     }
 
@@ -387,6 +411,18 @@ impl Frame {
             Self::Close(status) => {
                 emit_status(status, payload);
                 (0, none, 0, 0)
+            }
+            Self::Gap {
+                stream,
+                offset,
+                record,
+                opens,
+                next_offset,
+                next_record,
+            } => {
+                payload.put_u64(*next_offset);
+                payload.put_u64(*next_record);
+                (bit(*opens, flag::OPEN), *stream, *offset, *record)
             }
         }
     }

@@ -36,8 +36,9 @@ pub(crate) mod kind {
     pub(crate) const DRAIN: u8 = 11;
     pub(crate) const CLOSE: u8 = 12;
     pub(crate) const BULK: u8 = 13;
+    pub(crate) const GAP: u8 = 14;
     /// The largest of them.
-    pub(crate) const LAST: u8 = BULK;
+    pub(crate) const LAST: u8 = GAP;
 }
 
 /// Where the fields of a header stand (W-2.1).
@@ -139,6 +140,7 @@ impl Header {
             kind::PING | kind::PONG | kind::DRAIN | kind::BULK => (0, 0, 0),
             kind::FINISH | kind::RESET | kind::STOP => (OPEN, 6, status_max),
             kind::CLOSE => (0, 6, status_max),
+            kind::GAP => (OPEN, 16, 16),
             kind::RESUME => (LAST, 0, (RESUME_ENTRIES_MAX * RESUME_ENTRY_BYTES) as u64),
             other => {
                 let (got, largest) = (other.into(), kind::LAST.into());
@@ -165,7 +167,7 @@ impl Header {
     /// Fields that this type has no use for are zero, so that a later version may use them (W-2.4).
     fn check_unused(&self) -> Result<(), Violation> {
         let (has_stream, has_offset, has_record) = match self.kind {
-            kind::DATA | kind::ACK | kind::FINISH => (true, true, true),
+            kind::DATA | kind::ACK | kind::FINISH | kind::GAP => (true, true, true),
             kind::RESET => (true, true, false),
             kind::STOP => (true, false, false),
             kind::RESUME | kind::BULK => (false, true, true),

@@ -46,6 +46,9 @@ pub(crate) const STREAM_FREE_BYTES: u64 = 4 << 10;
 /// What keeping a payload costs at least: its bookkeeping, so that empty records and short
 /// payloads cannot grow without bound below the cap.
 pub(crate) const RETAINED_COST_MIN: u64 = 64;
+/// Gaps of a lossy stream that its reader has not been told of: beyond, the sender holds the next
+/// one back, and it grows instead.
+pub(crate) const GAPS_UNREAD_MAX: usize = 64;
 /// Stream offsets and lengths stay below this, so that sums cannot overflow.
 pub(crate) const OFFSET_MAX: u64 = 1 << 62;
 
@@ -124,6 +127,7 @@ pub fn table() -> Vec<(&'static str, u64, &'static str)> {
             "bytes",
         ),
         ("retained per payload at least", RETAINED_COST_MIN, "bytes"),
+        ("gaps unread per stream", GAPS_UNREAD_MAX as u64, "gaps"),
         ("stream window", config.stream_window_bytes, "bytes"),
         ("session window", config.session_window_bytes, "bytes"),
         ("streams", config.streams_max, "streams"),

@@ -156,7 +156,9 @@ impl Session {
         if state.link.is_bulk() && !is_settled {
             return state.link;
         }
-        if !state.send.is_next_large(self.config.bulk_body_bytes_min) {
+        // A gap must not overtake bytes that are on another connection.
+        let is_lossy = state.send.gaps.is_some();
+        if is_lossy || !state.send.is_next_large(self.config.bulk_body_bytes_min) {
             return Link::MESSAGE;
         }
         if state.link.is_bulk() {

@@ -1,7 +1,9 @@
 //! The receiving direction of a stream: where it is, what it may still get, how it ends.
 
 use crate::frame::ResumeEntry;
+use crate::gap::ReceivedGaps;
 use crate::id::StreamId;
+use crate::limit::OFFSET_MAX;
 use crate::status::Status;
 
 /// How the peer ended its direction.
@@ -34,6 +36,8 @@ pub(crate) struct ReceiveStream {
     pub(crate) unacked: u64,
     pub(crate) end: ReceiveEnd,
     pub(crate) stop: Option<Status>,
+    /// Of a lossy stream.
+    pub(crate) gaps: Option<Box<ReceivedGaps>>,
 }
 
 impl ReceiveStream {
@@ -46,6 +50,7 @@ impl ReceiveStream {
             unacked: 0,
             end: ReceiveEnd::Open,
             stop: None,
+            gaps: None,
         }
     }
 
@@ -99,7 +104,11 @@ impl ReceiveStream {
     /// Grants up to `consumed + window`, in steps, so that not every byte taken causes a frame.
     /// True when the grant has changed.
     pub(crate) fn grant(&mut self, window: u64) -> bool {
-        let credit = self.consumed.saturating_add(window);
+        // A gap takes no room, whether or not the application has been told of it.
+        let skipped = self.gaps.as_ref().map_or(0, |gaps| gaps.unread_bytes());
+        let credit = (self.consumed + skipped)
+            .saturating_add(window)
+            .min(OFFSET_MAX);
         let step = window / 4;
         let is_worth = credit >= self.credit.saturating_add(step.max(1));
         if is_worth {

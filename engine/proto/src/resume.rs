@@ -51,6 +51,7 @@ impl Session {
             state.owes.reset =
                 matches!(state.send.end, SendEnd::Reset(..)) && !state.send.is_end_acked;
             state.owes.stop = state.receive.stop.is_some() && !state.receive.has_ended();
+            state.owes.lossy = state.send.is_declaration_due() && id.opener() == self.side;
             if state.owes.is_any() {
                 self.owing.insert(id);
             }
@@ -173,9 +174,11 @@ impl Session {
         seen: u64,
         entry: Option<&ResumeEntry>,
     ) -> Result<(), Violation> {
-        let Some(state) = self.streams.get(&id) else {
+        let Some(state) = self.streams.get_mut(&id) else {
             return Ok(());
         };
+        let received = entry.map_or(0, |entry| entry.received);
+        state.send.forget_gaps_behind(received);
         match entry {
             Some(entry) => self.on_position(now, entry, kind::RESUME),
             None if id.opener() == self.side && id.index() >= seen => {

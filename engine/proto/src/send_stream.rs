@@ -12,6 +12,7 @@
 
 use std::collections::VecDeque;
 
+use crate::dropping::SentGaps;
 use crate::frame::Frame;
 use crate::id::{BodyId, StreamId};
 use crate::limit::{RETAINED_COST_MIN, STREAM_FREE_BYTES};
@@ -20,27 +21,35 @@ use crate::session::BodyKind;
 use crate::status::Status;
 use crate::stream::Owed;
 
-/// A payload that is not wholly acked.
+/// A payload that is not wholly acked, or a gap where some were dropped (`dropping`).
 #[derive(Clone, Debug)]
 pub(crate) struct Extent {
-    pub(crate) body: BodyId,
+    /// `None`: a gap.
+    pub(crate) body: Option<BodyId>,
     /// Stream offset of its first byte.
     pub(crate) start: u64,
     pub(crate) length: u64,
     /// Counted against the retention cap.
     pub(crate) cost: u64,
-    pub(crate) end_of_record: bool,
+    /// Records that end in it: at most one, but for a gap.
+    pub(crate) records: u64,
     /// Complete records before it.
     pub(crate) record: u64,
+    /// Where the record it belongs to begins.
+    pub(crate) record_start: u64,
 }
 
 impl Extent {
-    fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.start + self.length
     }
 
     fn records_behind(&self) -> u64 {
-        self.record + u64::from(self.end_of_record)
+        self.record + self.records
+    }
+
+    pub(crate) fn is_gap(&self) -> bool {
+        self.body.is_none()
     }
 }
 
@@ -91,10 +100,16 @@ pub(crate) struct SendStream {
     /// A finish or a reset was given to any connection.
     pub(crate) is_end_sent: bool,
     pub(crate) is_end_acked: bool,
-    extents: VecDeque<Extent>,
+    pub(crate) extents: VecDeque<Extent>,
     /// Index of the extent to be sent next, and how much of it was.
-    cursor: usize,
-    cursor_bytes: u64,
+    pub(crate) cursor: usize,
+    pub(crate) cursor_bytes: u64,
+    /// Where the record that is being accepted begins.
+    record_start: u64,
+    /// Some of the record at the cursor was given to the present connection.
+    pub(crate) is_record_under_way: bool,
+    /// Of a lossy stream.
+    pub(crate) gaps: Option<Box<SentGaps>>,
 }
 
 impl SendStream {
@@ -118,6 +133,9 @@ impl SendStream {
             extents: VecDeque::new(),
             cursor: 0,
             cursor_bytes: 0,
+            record_start: 0,
+            is_record_under_way: false,
+            gaps: None,
         }
     }
 
@@ -130,24 +148,33 @@ impl SendStream {
         end_of_record: bool,
     ) -> u64 {
         self.extents.push_back(Extent {
-            body,
+            body: Some(body),
             start: self.accepted,
             length,
             cost: cost_of(kind, length),
-            end_of_record,
+            records: end_of_record.into(),
             record: self.records,
+            record_start: self.record_start,
         });
         self.accepted += length;
-        self.records += u64::from(end_of_record);
+        if end_of_record {
+            self.records += 1;
+            self.record_start = self.accepted;
+        }
         self.accepted
     }
 
-    /// What comes next, within the stream's credit; `None` when nothing may be sent.
-    pub(crate) fn next(&self) -> Option<Cut> {
+    /// What stands at the cursor, unless the direction is being aborted.
+    pub(crate) fn at_cursor(&self) -> Option<&Extent> {
         if matches!(self.end, SendEnd::Reset(..)) || self.failed.is_some() {
             return None;
         }
-        let extent = self.extents.get(self.cursor)?;
+        self.extents.get(self.cursor)
+    }
+
+    /// The body that comes next, within the stream's credit; `None` when none may be sent.
+    pub(crate) fn next(&self) -> Option<Cut> {
+        let extent = self.at_cursor()?;
         let offset = extent.start + self.cursor_bytes;
         let rest = extent.length - self.cursor_bytes;
         let length = rest.min(self.credit.saturating_sub(offset));
@@ -155,12 +182,12 @@ impl SendStream {
             return None;
         }
         Some(Cut {
-            body: extent.body,
+            body: extent.body?,
             offset,
             record: extent.record,
             body_offset: self.cursor_bytes,
             length,
-            end_of_record: extent.end_of_record && length == rest,
+            end_of_record: extent.records > 0 && length == rest,
         })
     }
 
@@ -182,6 +209,9 @@ impl SendStream {
 
     /// What the next piece needs; `None` when there is none.
     pub(crate) fn lane(&self) -> Option<Lane> {
+        if self.next_gap().is_some() {
+            return Some(Lane::Free);
+        }
         let cut = self.next()?;
         let is_free = cut.length == 0 || self.free_bytes(cut.offset) > 0;
         Some(if is_free { Lane::Free } else { Lane::Charged })
@@ -195,7 +225,9 @@ impl SendStream {
         };
         let end = extent.start + self.cursor_bytes + length;
         self.cursor_bytes += length;
+        self.is_record_under_way = true;
         if self.cursor_bytes >= extent.length {
+            self.is_record_under_way = extent.records == 0;
             self.records_sent_max = self.records_sent_max.max(extent.records_behind());
             self.cursor += 1;
             self.cursor_bytes = 0;
@@ -227,23 +259,32 @@ impl SendStream {
     /// The peer has everything before (offset, records). What is not needed any more goes to
     /// `released`; returns how many bytes are not in flight any more.
     pub(crate) fn ack(&mut self, offset: u64, records: u64, released: &mut Vec<Extent>) -> u64 {
-        let landed = offset.saturating_sub(self.acked).min(self.in_flight);
-        self.in_flight -= landed;
+        let was_acked = self.acked;
+        let mut arrived = offset.saturating_sub(was_acked);
         self.acked = self.acked.max(offset);
         self.acked_records = self.acked_records.max(records);
         while let Some(first) = self.extents.front() {
             let is_acked = first.end() <= self.acked
-                && (!first.end_of_record || first.records_behind() <= self.acked_records);
+                && (first.records == 0 || first.records_behind() <= self.acked_records);
             if !is_acked {
                 break;
             }
-            released.extend(self.extents.pop_front());
+            if first.is_gap() {
+                let (start, end) = (first.start.max(was_acked), first.end());
+                arrived -= end.saturating_sub(start);
+                self.gap_acked(end);
+                self.extents.pop_front();
+            } else {
+                released.extend(self.extents.pop_front());
+            }
             if self.cursor > 0 {
                 self.cursor -= 1;
             } else {
                 self.cursor_bytes = 0;
             }
         }
+        let landed = arrived.min(self.in_flight);
+        self.in_flight -= landed;
         self.skip_acked();
         landed
     }
@@ -253,6 +294,7 @@ impl SendStream {
     fn skip_acked(&mut self) {
         if self.cursor == 0
             && let Some(first) = self.extents.front()
+            && !first.is_gap()
             && first.start + self.cursor_bytes < self.acked
         {
             self.cursor_bytes = (self.acked - first.start).min(first.length);
@@ -265,6 +307,8 @@ impl SendStream {
         self.cursor_bytes = 0;
         self.in_flight = 0;
         self.is_finish_sent = false;
+        self.is_record_under_way = false;
+        self.forget_gaps_under_way();
         self.skip_acked();
     }
 
@@ -280,7 +324,8 @@ impl SendStream {
     /// the present connection has carried the stream to, whichever is further. To be called only
     /// while the cursor is not behind the peer's position. Gives back what is dropped.
     pub(crate) fn truncate(&mut self, body: BodyId, status: Status) -> VecDeque<Extent> {
-        let of_body = self.extents.iter().position(|extent| extent.body == body);
+        let is_it = |extent: &Extent| extent.body == Some(body);
+        let of_body = self.extents.iter().position(is_it);
         let index = of_body.unwrap_or(0).max(self.cursor);
         let sent = match index == self.cursor {
             true => self.cursor_bytes,
@@ -291,7 +336,7 @@ impl SendStream {
             (self.accepted, self.records) = (extent.start + sent, extent.record);
             if sent > 0 {
                 extent.length = sent;
-                extent.end_of_record = false;
+                extent.records = 0;
                 keep += 1;
             }
         }

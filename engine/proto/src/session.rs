@@ -30,9 +30,23 @@ pub enum BodyKind {
     Range,
 }
 
-/// How to open a stream. Nothing to choose yet.
+/// What may be dropped at the retention cap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StreamOptions {}
+pub enum Retention {
+    /// Nothing: a send is refused until acks make room.
+    #[default]
+    All,
+    /// The stream is lossy: its oldest whole records that are not under way on the present
+    /// connection make room for newer ones, and the receiver is told of the gap.
+    Newest,
+}
+
+/// How to open a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamOptions {
+    /// What may be dropped, in both directions.
+    pub retention: Retention,
+}
 
 /// A body that may be sent now. Answer with [`Session::commit`] or [`Session::withdraw`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -343,7 +357,7 @@ impl Session {
     pub(crate) fn release(&mut self, extents: impl IntoIterator<Item = Extent>) {
         for extent in extents {
             self.statistics.retained_bytes -= extent.cost;
-            self.events.push_back(Event::Released(extent.body));
+            self.events.extend(extent.body.map(Event::Released));
         }
         if self.is_send_blocked && self.statistics.retained_bytes < self.config.retained_bytes_max {
             self.is_send_blocked = false;

@@ -5,7 +5,7 @@ use crate::event::Event;
 use crate::id::{BodyId, StreamId};
 use crate::limit::{ACK_DELAY, OFFSET_MAX};
 use crate::send_stream::{SendEnd, cost_of};
-use crate::session::{BodyKind, Session, StreamOptions};
+use crate::session::{BodyKind, Retention, Session, StreamOptions};
 use crate::session_error::{OpenError, SendError};
 use crate::status::Status;
 use crate::stream::Stream;
@@ -16,7 +16,7 @@ impl Session {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn open(&mut self, _now: Time, _options: StreamOptions) -> Result<StreamId, OpenError> {
+    pub fn open(&mut self, _now: Time, options: StreamOptions) -> Result<StreamId, OpenError> {
         if let Some(reason) = &self.closed {
             return Err(OpenError::Closed(reason.clone()));
         }
@@ -31,10 +31,14 @@ impl Session {
         let id = StreamId::new(self.side, self.opened);
         self.opened += 1;
         self.streams.insert(id, self.new_stream());
+        if options.retention == Retention::Newest {
+            self.declare_lossy(id);
+        }
         Ok(id)
     }
 
     /// Sends a payload: accepted, that is retained, or refused whole. Returns the offset behind it.
+    /// On a lossy stream older records may be dropped for it.
     ///
     /// # Errors
     /// [`SendError`].
@@ -62,10 +66,14 @@ impl Session {
         }
         let cost = cost_of(kind, length);
         // A single body above the cap passes alone: it is in memory anyway.
-        if retained > 0 && retained + cost > allowed {
+        if retained > 0
+            && retained + cost > allowed
+            && !self.make_room(stream, retained + cost - allowed)
+        {
             self.is_send_blocked = true;
             return Err(SendError::Blocked { retained, allowed });
         }
+        let state = self.sendable(stream)?;
         let end = state.send.push(body, length, kind, end_of_record);
         if length >= self.config.bulk_body_bytes_min {
             self.want_bulk();
@@ -162,15 +170,21 @@ impl Session {
     /// more. What is not consumed keeps its stream alive, also after both directions have ended.
     pub fn consume(&mut self, now: Time, stream: StreamId, bytes: u64) {
         let window = self.config.stream_window_bytes;
-        let Some(state) = self.live(stream) else {
+        if self.closed.is_some() {
+            return;
+        }
+        let Some(state) = self.streams.get_mut(&stream) else {
             return;
         };
         let receive = &mut state.receive;
         let from = receive.consumed;
         receive.consumed = from.saturating_add(bytes).min(receive.received);
         let to = receive.consumed;
+        match &mut receive.gaps {
+            Some(gaps) => gaps.consume(from, to, &mut self.credit),
+            None => self.credit.consume(from, to),
+        }
         let is_granted = !receive.has_ended() && receive.grant(window);
-        self.credit.consume(from, to);
         if is_granted {
             self.owe_ack(stream);
         } else if to > from {
@@ -204,7 +218,9 @@ impl Session {
             return;
         };
         let send = &mut state.send;
-        let is_decided = matches!(send.end, SendEnd::Reset(..)) || send.is_end_acked;
+        let is_decided = matches!(send.end, SendEnd::Reset(..))
+            || send.is_end_acked
+            || (send.gaps.is_some() && !send.retains(body));
         if is_decided || (is_position_known && send.is_finish_sent) {
             return;
         }

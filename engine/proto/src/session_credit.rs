@@ -66,6 +66,15 @@ impl SessionCredit {
         }
     }
 
+    /// Whether a gap may take a stream from `from` to `to`; else the sum and the bound.
+    pub(crate) fn check_jump(&self, from: u64, to: u64) -> Result<(), (u64, u64)> {
+        let total = self.received + (charge(to) - charge(from));
+        match total <= OFFSET_MAX {
+            true => Ok(()),
+            false => Err((total, OFFSET_MAX)),
+        }
+    }
+
     /// A stream was received up to `to`, after `from`.
     pub(crate) fn receive(&mut self, from: u64, to: u64) {
         self.received += charge(to) - charge(from);

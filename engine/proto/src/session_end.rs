@@ -69,7 +69,7 @@ impl Session {
                     .send
                     .take_all()
                     .into_iter()
-                    .map(|extent| (extent.body, extent.start, extent.length))
+                    .filter_map(|extent| Some((extent.body?, extent.start, extent.length)))
                     .collect(),
             })
             .collect()

@@ -106,6 +106,36 @@ impl Session {
                 self.open_credit = self.open_credit.max(credit);
                 self.unblock_open();
             }
+            frame @ (Frame::Finish { .. }
+            | Frame::Reset { .. }
+            | Frame::Stop { .. }
+            | Frame::Gap { .. }) => self.on_stream_frame(now, frame)?,
+            Frame::Ping(token) => self.on_ping(link, token),
+            Frame::Pong(token) => self.on_pong(now, link, token),
+            Frame::Bulk { takes, wanted } => self.on_bulk(takes, wanted)?,
+            Frame::Resume {
+                opened,
+                seen,
+                is_last,
+                entries,
+            } => self.on_resume(now, (opened, seen), is_last, entries)?,
+            Frame::Drain => {
+                if !std::mem::replace(&mut self.is_peer_draining, true) {
+                    self.events.push_back(Event::PeerDraining);
+                }
+            }
+            Frame::Close(status) => self.end_with(CloseReason::Peer(status)),
+        }
+        Ok(None)
+    }
+
+    /// Control of one stream by its sender, or a stop by its receiver: each may open it.
+    #[expect(
+        clippy::collapsible_match,
+        reason = "opening a stream in a guard is overlooked"
+    )]
+    fn on_stream_frame(&mut self, now: Time, frame: Frame) -> Result<(), Violation> {
+        match frame {
             Frame::Finish {
                 stream,
                 offset,
@@ -136,23 +166,22 @@ impl Session {
                     self.on_stop(now, stream, status);
                 }
             }
-            Frame::Ping(token) => self.on_ping(link, token),
-            Frame::Pong(token) => self.on_pong(now, link, token),
-            Frame::Bulk { takes, wanted } => self.on_bulk(takes, wanted)?,
-            Frame::Resume {
-                opened,
-                seen,
-                is_last,
-                entries,
-            } => self.on_resume(now, (opened, seen), is_last, entries)?,
-            Frame::Drain => {
-                if !std::mem::replace(&mut self.is_peer_draining, true) {
-                    self.events.push_back(Event::PeerDraining);
+            Frame::Gap {
+                stream,
+                offset,
+                record,
+                opens,
+                next_offset,
+                next_record,
+            } => {
+                if self.find_or_open(stream, opens, kind::GAP, offset)? {
+                    let (from, to) = ((offset, record), (next_offset, next_record));
+                    self.on_gap(now, stream, from, to)?;
                 }
             }
-            Frame::Close(status) => self.end_with(CloseReason::Peer(status)),
+            _ => {}
         }
-        Ok(None)
+        Ok(())
     }
 
     fn on_ping(&mut self, link: Link, token: u64) {
@@ -248,11 +277,18 @@ impl Session {
             return Err(violation.on(id, entry.received));
         }
         state.is_known = true;
+        if frame == kind::ACK
+            && let Some(gaps) = &mut send.gaps
+        {
+            // It acks something of this stream, and that came behind the declaration.
+            gaps.is_declared = true;
+        }
         send.credit = send.credit.max(entry.credit);
         let is_end_news = entry.end_known && !send.is_end_acked;
         send.is_end_acked |= entry.end_known;
         let is_consumed_news = entry.consumed > send.consumed;
         send.consumed = send.consumed.max(entry.consumed);
+        send.gaps_consumed();
         if is_end_news {
             state.owes.finish = false;
             state.owes.reset = false;

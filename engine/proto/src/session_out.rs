@@ -104,6 +104,14 @@ impl Session {
         let owes = std::mem::take(&mut state.owes);
         let opens = id.opener() == self.side && !state.is_known;
         let opening = (owes.open && opens && !state.is_opening_sent).then(|| Frame::opening(id));
+        let declaration = owes.lossy.then_some(Frame::Gap {
+            stream: id,
+            offset: 0,
+            record: 0,
+            opens,
+            next_offset: 0,
+            next_record: 0,
+        });
         // While the peer may not know the stream, nothing of it was received either.
         let ack = (owes.ack && !opens).then(|| state.receive.position(id));
         let stop = state.receive.stop.clone().filter(|_| owes.stop);
@@ -113,12 +121,14 @@ impl Session {
             status,
         });
         let end = state.send.emit_end(id, opens, owes);
-        state.is_opening_sent |= opening.is_some() || stop.is_some() || end.is_some();
+        // First says that it is lossy, before what else opens it.
+        let frames = [declaration, opening, stop, end];
+        state.is_opening_sent |= frames.iter().any(Option::is_some);
         if let Some(entry) = ack {
             state.receive.unacked = 0;
             self.emit(&Frame::ack(&entry), out);
         }
-        for frame in [opening, stop, end].into_iter().flatten() {
+        for frame in frames.into_iter().flatten() {
             self.emit(&frame, out);
         }
         self.forget_if_over(now, id);
@@ -138,6 +148,11 @@ impl Session {
             let Some((lane, id)) = self.link(link)?.ready.front(has_credit) else {
                 break;
             };
+            if lane == Lane::Free && self.send_gap(id, out) {
+                self.link_mut(link)?.last_sent = now;
+                self.rotate(link, id);
+                continue;
+            }
             // What is next may have changed since it stood in line, and with it the link.
             let cut = self.next_cut(id, lane);
             let Some(cut) = cut.filter(|_| self.assign(id) == link) else {

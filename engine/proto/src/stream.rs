@@ -19,6 +19,10 @@ pub struct StreamProgress {
     pub credit: u64,
     /// Received in order.
     pub received: u64,
+    /// Dropped to make room (lossy streams), bytes.
+    pub dropped_bytes: u64,
+    /// Dropped to make room (lossy streams), records.
+    pub dropped_records: u64,
 }
 
 /// Both directions of a stream, and what control it owes the peer.
@@ -48,11 +52,13 @@ pub(crate) struct Owed {
     pub(crate) finish: bool,
     /// A frame that only opens it, because its first body goes elsewhere.
     pub(crate) open: bool,
+    /// To say that it is lossy.
+    pub(crate) lossy: bool,
 }
 
 impl Owed {
     pub(crate) fn is_any(self) -> bool {
-        self.ack || self.stop || self.reset || self.finish || self.open
+        self.ack || self.stop || self.reset || self.finish || self.open || self.lossy
     }
 }
 
@@ -81,6 +87,8 @@ impl Stream {
     }
 
     pub(crate) fn progress(&self) -> StreamProgress {
+        let dropped = self.send.gaps.as_ref().map(|gaps| gaps.dropped());
+        let (dropped_bytes, dropped_records) = dropped.unwrap_or_default();
         StreamProgress {
             accepted: self.send.accepted,
             sent: self.send.sent_max,
@@ -88,6 +96,8 @@ impl Stream {
             consumed: self.send.consumed,
             credit: self.send.credit,
             received: self.receive.received,
+            dropped_bytes,
+            dropped_records,
         }
     }
 }

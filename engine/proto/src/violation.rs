@@ -49,6 +49,8 @@ rules! {
     BodyChecksum = "W-3.6",
     /// Two different ends.
     EndChanged = "W-3.7",
+    /// A gap that a stream cannot have, or that leads nowhere.
+    Gap = "W-3.13",
     /// More bytes than the stream's credit.
     Credit = "W-4.1",
     /// More bytes than the session's credit.

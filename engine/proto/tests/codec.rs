@@ -5,7 +5,7 @@ use ringway_proto::testing::{Frame, FrameError, ResumeEntry};
 use ringway_proto::{HEADER_BYTES, Rule, Status, StreamId, Violation};
 
 const OFFSET_MAX: u64 = 1 << 62;
-const TYPES: u8 = 13;
+const TYPES: u8 = 14;
 
 fn status() -> impl Strategy<Value = Status> {
     (any::<u32>(), "\\PC{0,300}").prop_map(|(code, text)| Status::new(code, &text))
@@ -108,6 +108,16 @@ fn frame() -> impl Strategy<Value = Frame> {
             }),
         Just(Frame::Drain),
         status().prop_map(Frame::Close),
+        (stream(), any::<bool>(), [(); 4].map(|()| position())).prop_map(
+            |(stream, opens, [offset, record, next_offset, next_record])| Frame::Gap {
+                stream,
+                offset,
+                record,
+                opens,
+                next_offset,
+                next_record,
+            }
+        ),
     ]
 }
 
@@ -214,6 +224,7 @@ fn an_oversized_frame_is_refused_by_its_header_with_both_numbers() {
         (10, 256 * 48),
         (12, status_max),
         (13, 0),
+        (14, 16),
     ] {
         for length in [max + 1, u32::MAX] {
             // Only the header is there: nothing was waited for, nothing allocated.
@@ -250,9 +261,10 @@ fn what_a_type_does_not_use_is_zero() {
         (12, 0x00, 1, 0, 0),
         (13, 0x00, 1, 0, 0),
         (13, 0x01, 0, 1, 1),
+        (14, 0x02, 0, 0, 0),
     ] {
         let length = match kind {
-            2 => 16,
+            2 | 14 => 16,
             6 | 7 | 12 => 6,
             _ => 0,
         };

@@ -139,6 +139,8 @@ fn frames() -> Vec<(&'static str, Frame)> {
                 wanted: 3,
             },
         ),
+        ("gap of nothing, which declares", gap(true, (0, 0), (0, 0))),
+        ("gap", gap(false, (1 << 40, 5), (1 << 41, 12))),
     ]
 }
 
@@ -179,6 +181,17 @@ fn reset(status: Status) -> Frame {
         offset: 1 << 40,
         opens: false,
         status,
+    }
+}
+
+fn gap(opens: bool, (offset, record): (u64, u64), next: (u64, u64)) -> Frame {
+    Frame::Gap {
+        stream: StreamId(9),
+        offset,
+        record,
+        opens,
+        next_offset: next.0,
+        next_record: next.1,
     }
 }
 

@@ -266,10 +266,24 @@ impl ListenOptions {
     }
 }
 
+/// What a send does at the session's retention cap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum WhenFull {
+    /// It waits until acks make room; nothing is lost.
+    #[default]
+    Wait,
+    /// It is refused with [`crate::Error::RetentionFull`].
+    Fail,
+    /// The stream is lossy: its oldest whole records that are not under way on the present
+    /// connection make room, and the receiver is told by [`crate::Error::Gap`]. Where that is not
+    /// enough (other streams hold the memory, or one record of this one is larger), the send waits.
+    DropOldest,
+}
+
 /// How to open a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamOptions {
-    /// At the session's retention cap, refuse a send with [`crate::Error::RetentionFull`]
-    /// instead of waiting.
-    pub fail_when_full: bool,
+    /// What a send does when the session keeps as many unacked bytes as it may. With
+    /// [`WhenFull::DropOldest`] the peer's direction is lossy, too.
+    pub when_full: WhenFull,
 }

@@ -3,6 +3,7 @@
 use ringway_io::Errno;
 use ringway_proto::{CloseReason, Refusal, Status};
 
+use crate::inbox::Gap;
 use crate::target::TargetError;
 
 /// Why an operation on an engine, session, stream or file did not happen.
@@ -36,6 +37,10 @@ pub enum Error {
         /// Cap, bytes.
         allowed: u64,
     },
+    /// Records of a lossy stream were dropped by its sender. Not an end: the next receive goes on
+    /// behind the gap.
+    #[error("{} records of {} bytes at offset {} were dropped by their sender", .0.records, .0.bytes, .0.offset)]
+    Gap(Gap),
     /// A record is larger than the caller allows.
     #[error("a record has more than the {allowed} bytes allowed ({received} so far)")]
     RecordTooLarge {

@@ -25,6 +25,21 @@ pub struct Chunk {
     pub end_of_record: bool,
 }
 
+/// Records of a lossy stream that its sender dropped: they never come.
+///
+/// A receive gives it as [`Error::Gap`], once and in its place; the next one goes on behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// What was received before it ends here.
+    pub offset: u64,
+    /// Bytes left out: what follows begins at `offset + bytes`.
+    pub bytes: u64,
+    /// Records left out, one that had begun included.
+    pub records: u64,
+    /// The last record had begun to arrive: whoever has received a part of it gives that up.
+    pub is_record_cut: bool,
+}
+
 /// How a receiving direction ended.
 #[derive(Clone, Debug)]
 pub(crate) enum End {
@@ -34,12 +49,14 @@ pub(crate) enum End {
     Failed(Error),
 }
 
-/// A chunk that waits, and how many empty records follow it at the same place: they take no
-/// credit, so a run of them must take no memory either.
+/// What waits.
 #[derive(Debug)]
-struct Waiting {
-    chunk: Chunk,
-    empty_records: u64,
+enum Waiting {
+    /// A chunk, and how many empty records follow it at the same place: they take no credit, so a
+    /// run of them must take no memory either.
+    Chunk { chunk: Chunk, empty_records: u64 },
+    /// A gap, and how many bytes are to be reported as consumed with it.
+    Gap { gap: Gap, consumed: u64 },
 }
 
 #[derive(Debug, Default)]
@@ -63,8 +80,8 @@ const REPORT_BYTES: u64 = 64 << 10;
 /// What a poll of the inbox gives: the value, and how many bytes to report as consumed.
 pub(crate) type Taken<T> = (T, u64);
 
-/// A record, or why there is none, each with how many bytes to report as consumed.
-pub(crate) type RecordTaken = Result<Taken<Option<Bytes>>, (Error, u64)>;
+/// A chunk or record, or why there is none, each with how many bytes to report as consumed.
+pub(crate) type PieceTaken<T> = Result<Taken<Option<T>>, (Error, u64)>;
 
 impl Inbox {
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -76,6 +93,44 @@ impl Inbox {
         let mut state = self.lock();
         state.push(chunk);
         state.wakers.wake_all();
+    }
+
+    /// The shard adds a gap.
+    pub(crate) fn push_gap(&self, gap: Gap) {
+        let mut state = self.lock();
+        match state.chunks.back_mut() {
+            // Gaps that touch are one: a run of them takes no memory.
+            Some(Waiting::Gap {
+                gap: last,
+                consumed,
+            }) => {
+                last.bytes += gap.bytes;
+                last.records += gap.records;
+                *consumed += gap.bytes;
+            }
+            _ => {
+                let consumed = gap.bytes;
+                state.chunks.push_back(Waiting::Gap { gap, consumed });
+            }
+        }
+        state.wakers.wake_all();
+    }
+
+    /// Puts back a gap that was told to a future that is gone.
+    pub(crate) fn put_back_gap(&self, gap: Gap) {
+        let mut state = self.lock();
+        state.chunks.push_front(Waiting::Gap { gap, consumed: 0 });
+        state.wakers.wake_all();
+    }
+
+    /// Whether a gap comes next.
+    pub(crate) fn is_at_gap(&self) -> bool {
+        self.lock().next_gap().is_some()
+    }
+
+    /// Takes the gap that comes next.
+    pub(crate) fn try_pop_gap(&self) -> Option<Taken<Gap>> {
+        self.lock().take_gap()
     }
 
     /// Puts back what was received for a future that is gone; already consumed, and older than
@@ -117,15 +172,16 @@ impl Inbox {
     }
 
     /// The next chunk; `None` at the end with status OK.
-    pub(crate) fn poll_chunk(
-        &self,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<Option<Taken<Chunk>>, Error>> {
+    pub(crate) fn poll_chunk(&self, context: &mut Context<'_>) -> Poll<PieceTaken<Chunk>> {
         let mut state = self.lock();
-        if let Some(taken) = state.pop() {
-            return Poll::Ready(Ok(Some(taken)));
+        if let Some((gap, consumed)) = state.take_gap() {
+            return Poll::Ready(Err((Error::Gap(gap), consumed)));
         }
-        state.poll_end(context).map_ok(|()| None)
+        if let Some((chunk, consumed)) = state.pop() {
+            return Poll::Ready(Ok((Some(chunk), consumed)));
+        }
+        let end = state.poll_end(context);
+        end.map_ok(|()| (None, 0)).map_err(|error| (error, 0))
     }
 
     /// The next whole record of at most `bytes_max` bytes.
@@ -133,7 +189,7 @@ impl Inbox {
         &self,
         bytes_max: u64,
         context: &mut Context<'_>,
-    ) -> Poll<RecordTaken> {
+    ) -> Poll<PieceTaken<Bytes>> {
         let mut state = self.lock();
         let mut consumed = 0;
         while !state.has_whole_record()
@@ -141,6 +197,9 @@ impl Inbox {
         {
             consumed += chunk.bytes.len() as u64;
             state.record.push_back(chunk);
+        }
+        if let Some((gap, skipped)) = state.take_gap_before_record() {
+            return Poll::Ready(Err((Error::Gap(gap), consumed + skipped)));
         }
         let received: u64 = state.record_bytes();
         if received > bytes_max {
@@ -189,34 +248,76 @@ impl State {
     fn push(&mut self, chunk: Chunk) {
         if chunk.bytes.is_empty()
             && chunk.end_of_record
-            && let Some(last) = self.chunks.back_mut()
+            && let Some(Waiting::Chunk { empty_records, .. }) = self.chunks.back_mut()
         {
-            last.empty_records += 1;
+            *empty_records += 1;
             return;
         }
-        self.chunks.push_back(Waiting {
+        self.chunks.push_back(Waiting::Chunk {
             chunk,
             empty_records: 0,
         });
     }
 
-    /// The oldest chunk that no record has taken.
-    fn take_chunk(&mut self) -> Option<Chunk> {
-        let first = self.chunks.front_mut()?;
-        if first.empty_records == 0 {
-            return self.chunks.pop_front().map(|waiting| waiting.chunk);
-        }
-        first.empty_records -= 1;
-        let offset = first.chunk.offset + first.chunk.bytes.len() as u64;
-        let empty = Chunk {
-            bytes: Bytes::new(),
-            offset,
-            end_of_record: true,
+    /// The gap that comes next. One that was put back may come before chunks that were, too.
+    fn next_gap(&self) -> Option<&Gap> {
+        let Some(Waiting::Gap { gap, .. }) = self.chunks.front() else {
+            return None;
         };
-        Some(std::mem::replace(&mut first.chunk, empty))
+        let is_behind = |chunk: &Chunk| chunk.offset >= gap.offset + gap.bytes;
+        self.record.front().is_none_or(is_behind).then_some(gap)
+    }
+
+    fn take_gap(&mut self) -> Option<Taken<Gap>> {
+        self.next_gap()?;
+        match self.chunks.pop_front() {
+            Some(Waiting::Gap { gap, consumed }) => {
+                let before = std::mem::take(&mut self.unreported_bytes);
+                Some((gap, before + consumed))
+            }
+            _ => None,
+        }
+    }
+
+    /// The gap that comes before the next record is whole: what there is of that is given up.
+    fn take_gap_before_record(&mut self) -> Option<Taken<Gap>> {
+        if let Some(Waiting::Gap { gap, .. }) = self.chunks.front()
+            && !self.has_whole_record()
+        {
+            let offset = gap.offset;
+            self.record.retain(|chunk| chunk.offset > offset);
+        }
+        self.take_gap()
+    }
+
+    /// The oldest chunk that no record has taken; none if a gap comes before it.
+    fn take_chunk(&mut self) -> Option<Chunk> {
+        let Some(Waiting::Chunk {
+            chunk,
+            empty_records,
+        }) = self.chunks.front_mut()
+        else {
+            return None;
+        };
+        if let Some(rest) = empty_records.checked_sub(1) {
+            *empty_records = rest;
+            let empty = Chunk {
+                bytes: Bytes::new(),
+                offset: chunk.offset + chunk.bytes.len() as u64,
+                end_of_record: true,
+            };
+            return Some(std::mem::replace(chunk, empty));
+        }
+        match self.chunks.pop_front() {
+            Some(Waiting::Chunk { chunk, .. }) => Some(chunk),
+            _ => None,
+        }
     }
 
     fn pop(&mut self) -> Option<Taken<Chunk>> {
+        if self.next_gap().is_some() {
+            return None;
+        }
         if let Some(chunk) = self.record.pop_front() {
             return Some((chunk, 0));
         }
@@ -371,11 +472,81 @@ mod tests {
         assert!(inbox.finished().is_none());
         assert!(matches!(
             inbox.poll_chunk(&mut context()),
-            Poll::Ready(Ok(Some((_, 1))))
+            Poll::Ready(Ok((Some(_), 1)))
         ));
         assert!(matches!(
             inbox.poll_chunk(&mut context()),
-            Poll::Ready(Ok(None))
+            Poll::Ready(Ok((None, 0)))
         ));
+    }
+
+    fn gap(offset: u64, bytes: u64, is_record_cut: bool) -> Gap {
+        Gap {
+            offset,
+            bytes,
+            records: 1,
+            is_record_cut,
+        }
+    }
+
+    // S23
+    #[test]
+    fn a_gap_is_told_once_in_its_place_and_its_bytes_are_consumed_with_it() {
+        let inbox = Inbox::default();
+        inbox.push(chunk(b"ab", 0, true));
+        inbox.push_gap(gap(2, 4, false));
+        inbox.push_gap(gap(6, 6, false));
+        inbox.push(chunk(b"", 12, true));
+        inbox.push(chunk(b"c", 12, true));
+        assert_eq!(inbox.try_pop(), Some((chunk(b"ab", 0, true), 0)));
+        assert_eq!((inbox.try_pop(), inbox.is_at_gap()), (None, true));
+        assert!(matches!(
+            inbox.poll_chunk(&mut context()),
+            Poll::Ready(Err((
+                Error::Gap(Gap {
+                    offset: 2,
+                    bytes: 10,
+                    records: 2,
+                    ..
+                }),
+                12
+            )))
+        ));
+        assert_eq!(inbox.try_pop().expect("there").0, chunk(b"", 12, true));
+        assert_eq!(inbox.try_pop(), Some((chunk(b"c", 12, true), 1)));
+    }
+
+    // S23
+    #[test]
+    fn a_record_that_a_gap_cuts_is_given_up_and_not_joined_with_the_next() {
+        let inbox = Inbox::default();
+        inbox.push(chunk(b"half", 0, false));
+        assert!(inbox.poll_record(8, &mut context()).is_pending());
+        inbox.push_gap(gap(4, 4, true));
+        inbox.push(chunk(b"next", 8, true));
+        assert!(matches!(
+            inbox.poll_record(8, &mut context()),
+            Poll::Ready(Err((Error::Gap(_), 8)))
+        ));
+        let Poll::Ready(Ok((Some(record), 4))) = inbox.poll_record(8, &mut context()) else {
+            panic!("a whole record was there")
+        };
+        assert_eq!(record, "next");
+    }
+
+    #[test]
+    fn a_gap_and_a_chunk_that_are_put_back_come_in_their_order() {
+        let inbox = Inbox::default();
+        inbox.push(chunk(b"z", 12, true));
+        inbox.put_back(chunk(b"y", 11, true));
+        inbox.put_back_gap(gap(1, 10, false));
+        inbox.put_back(chunk(b"x", 0, true));
+        assert_eq!(inbox.try_pop(), Some((chunk(b"x", 0, true), 0)));
+        assert_eq!(
+            (inbox.try_pop(), inbox.try_pop_gap()),
+            (None, Some((gap(1, 10, false), 0)))
+        );
+        assert_eq!(inbox.try_pop(), Some((chunk(b"y", 11, true), 0)));
+        assert_eq!(inbox.try_pop(), Some((chunk(b"z", 12, true), 1)));
     }
 }

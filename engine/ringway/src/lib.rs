@@ -78,12 +78,12 @@ mod wakers;
 pub use block_on::block_on;
 pub use config::{
     AuthenticationMode, Backoff, Config, ConnectOptions, Connector, ListenOptions, PathChoice,
-    StreamOptions,
+    StreamOptions, WhenFull,
 };
 pub use engine::Engine;
 pub use error::{ConnectError, Error, StartError};
 pub use file::{Directory, File};
-pub use inbox::Chunk;
+pub use inbox::{Chunk, Gap};
 pub use key_file::{KeyFileError, Keys, NamedKey};
 pub use listener::Listener;
 pub use path_table::{BodySource, PathAnswer, PathQuestion, explain_path};

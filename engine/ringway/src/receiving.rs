@@ -346,7 +346,7 @@ impl<K: Kernel> Shard<K> {
         if let Some(entry) = self.stream_mut(key, stream)
             && let Some(Request::File(request)) = entry.requests.pop_front()
         {
-            request.answer(end);
+            request.answer(end, &Arc::clone(&entry.shared));
         }
     }
 
@@ -372,8 +372,13 @@ impl<K: Kernel> Shard<K> {
             return;
         };
         entry.is_discarding = true;
-        let mut consumed = entry.shared.inbox.take_unreported();
-        while let Some((_, report)) = entry.shared.inbox.try_pop() {
+        let inbox = &entry.shared.inbox;
+        let mut consumed = inbox.take_unreported();
+        let take = || {
+            let chunk = inbox.try_pop().map(|(_, report)| report);
+            chunk.or_else(|| inbox.try_pop_gap().map(|(_, report)| report))
+        };
+        while let Some(report) = take() {
             consumed += report;
         }
         self.consume(key, stream, consumed);
@@ -390,9 +395,31 @@ impl<K: Kernel> Shard<K> {
                 Request::Buffer(request) => {
                     request.answer(false, Some(End::Failed(error.clone())), &shared);
                 }
-                Request::File(request) => request.answer(Some(Err(error.clone()))),
+                Request::File(request) => request.answer(Some(Err(error.clone())), &shared),
             }
         }
+    }
+
+    /// A gap comes next: the front request ends with what it has, or else is told of it.
+    fn tell_gap(&mut self, key: SessionKey, stream: StreamId) -> bool {
+        let Some(entry) = self.stream_mut(key, stream) else {
+            return false;
+        };
+        let (is_buffer, has_some) = match entry.requests.front() {
+            Some(Request::Buffer(request)) if request.buffer.is_none() => return false,
+            Some(Request::Buffer(request)) => (true, request.filled > 0),
+            Some(Request::File(request)) => (false, request.written > 0),
+            None => return false,
+        };
+        let inbox = &entry.shared.inbox;
+        let told = (!has_some).then(|| inbox.try_pop_gap()).flatten();
+        let error = told.map(|(gap, _)| Error::Gap(gap));
+        self.consume(key, stream, told.map_or(0, |(_, consumed)| consumed));
+        match is_buffer {
+            true => self.answer_buffer(key, stream, false, error.map(End::Failed)),
+            false => self.answer_file(key, stream, error.map(Err)),
+        }
+        true
     }
 
     /// Answers the front request if the direction has ended; true when it was answered.
@@ -400,6 +427,9 @@ impl<K: Kernel> Shard<K> {
         let Some(entry) = self.stream_mut(key, stream) else {
             return false;
         };
+        if entry.shared.inbox.is_at_gap() {
+            return self.tell_gap(key, stream);
+        }
         let Some(end) = entry.shared.inbox.finished() else {
             return false;
         };

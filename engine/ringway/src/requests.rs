@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringway_io::Kernel;
-use ringway_proto::{Status, StreamId};
+use ringway_proto::{Retention, Status, StreamId};
 
-use crate::config::StreamOptions;
+use crate::config::{StreamOptions, WhenFull};
 use crate::message::Message;
 use crate::payload::Payload;
 use crate::purpose::Purpose;
@@ -252,14 +252,19 @@ impl<K: Kernel> Shard<K> {
             if reply.is_forgotten() {
                 continue;
             }
+            let retention = match options.when_full {
+                WhenFull::DropOldest => Retention::Newest,
+                WhenFull::Wait | WhenFull::Fail => Retention::All,
+            };
             match session
                 .proto
-                .open(now, ringway_proto::StreamOptions::default())
+                .open(now, ringway_proto::StreamOptions { retention })
             {
                 Ok(id) => {
                     let shared = Arc::new(StreamShared::default());
                     let mut entry = StreamEntry::new(Arc::clone(&shared));
-                    entry.fail_when_full = options.fail_when_full;
+                    entry.when_full = options.when_full;
+                    entry.shared.set_lossy(retention == Retention::Newest);
                     session.streams.insert(id, entry);
                     let handle = session.handle.upgrade();
                     // Without a handle of the session nobody waits; with one, dropping the
@@ -292,6 +297,8 @@ impl<K: Kernel> Shard<K> {
             acked: progress.acked,
             consumed: progress.consumed,
             received: progress.received,
+            dropped_bytes: progress.dropped_bytes,
+            dropped_records: progress.dropped_records,
         })
     }
 

@@ -1,6 +1,7 @@
 //! What handles want sent: accepted by the protocol in their order, or waiting for room.
 
 use crate::Error;
+use crate::config::WhenFull;
 use crate::payload::Payload;
 use crate::purpose::Purpose;
 use crate::session::SessionKey;
@@ -115,7 +116,7 @@ impl<K: Kernel> Shard<K> {
                 drop(reply.send(Ok(end)));
                 true
             }
-            Err(SendError::Blocked { retained, allowed }) if entry.fail_when_full => {
+            Err(SendError::Blocked { retained, allowed }) if entry.when_full == WhenFull::Fail => {
                 drop(reply.send(Err(Error::RetentionFull { retained, allowed })));
                 true
             }

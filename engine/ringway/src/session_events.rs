@@ -6,8 +6,9 @@ use ringway_io::Kernel;
 use ringway_proto::{BodyId, CloseReason, Event, StreamId};
 
 use crate::Error;
+use crate::config::WhenFull;
 use crate::connection::ConnectionKey;
-use crate::inbox::End;
+use crate::inbox::{End, Gap};
 use crate::payload::Payload;
 use crate::purpose::ConnectionOp;
 use crate::session::SessionKey;
@@ -104,6 +105,33 @@ impl<K: Kernel> Shard<K> {
                 }
             }
             Event::Released(body) => self.on_released(key, body),
+            Event::Dropped(body) => {
+                self.statistics.payloads_dropped += 1;
+                if let Some(session) = self.sessions.get_mut(key.0) {
+                    session.bodies.remove(&body);
+                }
+            }
+            Event::Lossy(stream) => {
+                if let Some(entry) = self.stream_mut(key, stream) {
+                    entry.shared.set_lossy(true);
+                    entry.when_full = WhenFull::DropOldest;
+                }
+            }
+            Event::Gap {
+                stream,
+                offset,
+                bytes,
+                records,
+                is_record_cut,
+            } => {
+                let gap = Gap {
+                    offset,
+                    bytes,
+                    records,
+                    is_record_cut,
+                };
+                self.on_gap(key, stream, gap);
+            }
             Event::SendUnblocked => self.on_send_unblocked(key),
             Event::OpenUnblocked => self.retry_opens(key),
             Event::StreamEnded(stream) => self.on_stream_ended(key, stream),
@@ -131,6 +159,18 @@ impl<K: Kernel> Shard<K> {
         session.streams.insert(stream, entry);
         // After the end nobody accepts: the session is over anyway.
         drop(session.shared.streams.push((stream, shared)));
+    }
+
+    /// Records never come. Whoever reads is told in its place, behind what waits.
+    fn on_gap(&mut self, key: SessionKey, stream: StreamId, gap: Gap) {
+        let Some(entry) = self.stream_mut(key, stream) else {
+            return;
+        };
+        if entry.is_discarding {
+            return self.consume(key, stream, gap.bytes);
+        }
+        entry.shared.inbox.push_gap(gap);
+        self.serve_requests(key, stream);
     }
 
     fn on_receive_end(&mut self, key: SessionKey, stream: StreamId, end: End) {

@@ -155,6 +155,8 @@ statistics! {
     socket_blocked,
     /// Times a send was refused at the retention cap or for want of credit.
     send_blocked,
+    /// Payloads of lossy streams dropped at the retention cap.
+    payloads_dropped,
     /// Times no pipe was free.
     pipes_exhausted,
     /// Times no piece of the arena was free.

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use ringway_proto::{Status, StreamId};
 
-use crate::inbox::{Chunk, End, Inbox, Taken};
+use crate::inbox::{Chunk, End, Inbox, PieceTaken};
 use crate::message::Message;
 use crate::outbox::Outbox;
 use crate::payload::Payload;
@@ -20,6 +21,13 @@ use crate::{Error, File};
 pub(crate) struct StreamShared {
     pub(crate) inbox: Inbox,
     pub(crate) outbox: Outbox,
+    is_lossy: AtomicBool,
+}
+
+impl StreamShared {
+    pub(crate) fn set_lossy(&self, is_lossy: bool) {
+        self.is_lossy.store(is_lossy, Ordering::Relaxed);
+    }
 }
 
 /// What a direct receive brought.
@@ -55,8 +63,12 @@ pub struct StreamProgress {
     pub acked: u64,
     /// Taken by the peer's application.
     pub consumed: u64,
-    /// Received by our engine.
+    /// Received by our engine, gaps included.
     pub received: u64,
+    /// Dropped to make room (lossy streams), bytes.
+    pub dropped_bytes: u64,
+    /// Dropped to make room (lossy streams), records.
+    pub dropped_records: u64,
 }
 
 /// One stream; cheap to clone, usable from any thread and from several at once.
@@ -90,6 +102,13 @@ impl Stream {
     #[must_use]
     pub fn session(&self) -> &Session {
         &self.0.session
+    }
+
+    /// Whether its senders may drop records at their memory caps ([`crate::WhenFull::DropOldest`]).
+    /// An accepted stream may say so a moment after it was accepted; before its first byte.
+    #[must_use]
+    pub fn is_lossy(&self) -> bool {
+        self.0.shared.is_lossy.load(Ordering::Relaxed)
     }
 
     fn post(&self, message: Message) {
@@ -209,10 +228,11 @@ impl Stream {
     /// [`peer_status`](Self::peer_status)). Its size is whatever arrived.
     ///
     /// # Errors
-    /// [`Error::StreamReset`], [`Error::SessionEnded`], [`Error::EngineStopped`].
+    /// [`Error::StreamReset`], [`Error::SessionEnded`], [`Error::EngineStopped`]; on a lossy stream
+    /// [`Error::Gap`], after which receiving goes on.
     pub async fn receive(&self) -> Result<Option<Chunk>, Error> {
-        let taken = poll_fn(|context| self.0.shared.inbox.poll_chunk(context)).await?;
-        Ok(taken.map(|taken| self.report(taken)))
+        let polled = poll_fn(|context| self.0.shared.inbox.poll_chunk(context));
+        self.report_either(polled.await)
     }
 
     /// The next whole record of at most `bytes_max` bytes; `None` after the end. A finish in the
@@ -229,20 +249,15 @@ impl Stream {
             }
             polled
         });
-        match polled.await {
-            Ok(taken) => Ok(self.report(taken)),
-            Err((error, consumed)) => {
-                self.consume(consumed);
-                Err(error)
-            }
-        }
+        self.report_either(polled.await)
     }
 
     /// Fills `buffer` from its start, without an intermediate copy where the body is large:
     /// resolves when it is full, at the end of a record, or at the end of the stream. Returns the
     /// buffer, how many bytes of it were filled, and whether they end a record; 0 bytes without
     /// a record's end mean the end of the stream. Several may be pending; they are filled in
-    /// order. Dropping the future loses nothing: what had arrived is received again.
+    /// order. Dropping the future loses nothing: what had arrived is received again. Before a gap
+    /// (lossy streams) it resolves with what there is; the next one is told.
     ///
     /// # Errors
     /// As [`receive`](Self::receive).
@@ -269,7 +284,8 @@ impl Stream {
     /// Receives up to `bytes_max` bytes into `file` from `offset` on, by splice where the body is
     /// large. Resolves when that many are written or the peer has finished; returns how many were
     /// written. They are in the file (not necessarily on the disk) and acked to the peer.
-    /// Dropping the future stops at the next piece; [`progress`](Self::progress) says where.
+    /// Dropping the future stops at the next piece; [`progress`](Self::progress) says where. Before
+    /// a gap (lossy streams) it resolves with what is written; the next one is told.
     ///
     /// # Errors
     /// [`Error::Kernel`] when the file cannot take them (`ENOSPC`, …): the direction is over then,
@@ -341,9 +357,13 @@ impl Stream {
         self.0.shared.outbox.failure()
     }
 
-    fn report<T>(&self, (value, consumed): Taken<T>) -> T {
+    fn report_either<T>(&self, taken: PieceTaken<T>) -> Result<Option<T>, Error> {
+        let (result, consumed) = match taken {
+            Ok((value, consumed)) => (Ok(value), consumed),
+            Err((error, consumed)) => (Err(error), consumed),
+        };
         self.consume(consumed);
-        value
+        result
     }
 
     fn consume(&self, bytes: u64) {
@@ -377,8 +397,9 @@ impl PutBack for Landed {
 }
 
 impl PutBack for Written {
-    /// The bytes are in the file.
-    fn put_back(self, _inbox: &Inbox) {}
+    fn put_back(self, inbox: &Inbox) {
+        Written::put_back(&self, inbox);
+    }
 }
 
 impl<T: PutBack> Future for Landing<'_, T> {
@@ -425,6 +446,18 @@ impl Landed {
                 offset: self.offset,
                 end_of_record: self.end_of_record,
             });
+        }
+        if let Some(End::Failed(Error::Gap(gap))) = self.end {
+            inbox.put_back_gap(gap);
+        }
+    }
+}
+
+impl Written {
+    /// The bytes are in the file; a gap is told to the next one.
+    pub(crate) fn put_back(&self, inbox: &Inbox) {
+        if let Some(Err(Error::Gap(gap))) = self.end {
+            inbox.put_back_gap(gap);
         }
     }
 }

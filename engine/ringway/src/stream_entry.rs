@@ -8,6 +8,7 @@ use ringway_io::{Descriptor, FileStat, Lease};
 use ringway_proto::Status;
 
 use crate::Error;
+use crate::config::WhenFull;
 use crate::inbox::End;
 use crate::payload::Payload;
 use crate::reply::Reply;
@@ -89,7 +90,7 @@ pub(crate) struct StreamEntry {
     pub(crate) requests: VecDeque<Request>,
     /// Bytes from the inbox that are being written to the front request's file.
     pub(crate) inbox_write: Option<Bytes>,
-    pub(crate) fail_when_full: bool,
+    pub(crate) when_full: WhenFull,
     /// The application asked for the end, or got one.
     pub(crate) is_finishing: bool,
     /// Our direction was aborted: what was sent of it may still travel by reference.
@@ -115,7 +116,7 @@ impl StreamEntry {
             sends: VecDeque::new(),
             requests: VecDeque::new(),
             inbox_write: None,
-            fail_when_full: false,
+            when_full: WhenFull::Wait,
             is_finishing: false,
             is_reset: false,
             unfenced: Vec::new(),
@@ -219,9 +220,11 @@ impl FileRequest {
         self.room() - self.held
     }
 
-    pub(crate) fn answer(self, end: Option<Result<Status, Error>>) {
+    pub(crate) fn answer(self, end: Option<Result<Status, Error>>, shared: &StreamShared) {
         let bytes = self.written;
         // Nobody waits: the bytes are in the file all the same, and the stream's position says so.
-        drop(self.reply.send(Written { bytes, end }));
+        if let Err(written) = self.reply.send(Written { bytes, end }) {
+            written.put_back(&shared.inbox);
+        }
     }
 }

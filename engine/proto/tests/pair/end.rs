@@ -25,6 +25,8 @@ pub struct Received {
     pub bytes: Vec<u8>,
     pub records: Vec<u64>,
     pub consumed: u64,
+    /// From, to and records of what was left out; `bytes` has zeros there.
+    pub gaps: Vec<(u64, u64, u64)>,
     pub finished: Option<(Status, u64)>,
     pub reset: Option<(Status, u64)>,
 }
@@ -65,6 +67,41 @@ fn pattern(side: Side, stream: StreamId, start: usize, length: usize) -> Vec<u8>
     (start..start + length).map(byte).collect()
 }
 
+impl Received {
+    /// Where the last record, or gap, ended.
+    fn last_boundary(&self) -> u64 {
+        let record = self.records.last().copied().unwrap_or(0);
+        self.gaps.last().map_or(record, |gap| gap.1.max(record))
+    }
+
+    /// Whole records, each without a gap in it, and as many as there were with those in gaps.
+    pub fn check_gaps(&self, sent: &Sent) {
+        for &end in &self.records {
+            // Of several that end here the last: the others are empty, or were left out.
+            let behind = sent.records.partition_point(|&other| other <= end);
+            let at = behind.checked_sub(1).expect("a record that was sent");
+            assert_eq!(sent.records[at], end, "a record that was sent");
+            let start = at.checked_sub(1).map_or(0, |before| sent.records[before]);
+            let is_hit = |gap: &&(u64, u64, u64)| gap.0 < end && gap.1 > start;
+            assert_eq!(
+                self.gaps.iter().find(is_hit),
+                None,
+                "a record with a gap in it"
+            );
+        }
+        for &(from, to, _) in &self.gaps {
+            let is_boundary = |at| at == 0 || sent.records.binary_search(&at).is_ok();
+            assert!(is_boundary(from) && is_boundary(to), "whole records");
+        }
+    }
+
+    /// Records received, and left out.
+    pub fn records_passed(&self) -> u64 {
+        let left_out = self.gaps.iter().map(|gap| gap.2);
+        self.records.len() as u64 + left_out.sum::<u64>()
+    }
+}
+
 impl End {
     pub fn new(side: Side, id: SessionId, config: &SessionConfig, now: Time) -> Self {
         Self {
@@ -88,7 +125,11 @@ impl End {
     // --- the application -----------------------------------------------------------------------
 
     pub fn open(&mut self, now: Time) -> Option<StreamId> {
-        let id = self.session.open(now, StreamOptions::default()).ok()?;
+        self.open_with(now, StreamOptions::default())
+    }
+
+    pub fn open_with(&mut self, now: Time, options: StreamOptions) -> Option<StreamId> {
+        let id = self.session.open(now, options).ok()?;
         self.note_open(id);
         Some(id)
     }
@@ -212,6 +253,8 @@ impl End {
             let mut given = std::mem::take(&mut self.at(link).rest);
             given.append(&mut bytes);
             let parsed = self.session.handle_bytes(now, link, &given)?;
+            // A gap stands before the body that follows it.
+            self.drain_events();
             let behind = given.split_off(parsed.consumed);
             match parsed.next {
                 Next::More(missing) => {
@@ -389,14 +432,29 @@ impl End {
     /// Events, and bodies that may be taken now, until there are no more.
     pub fn drain(&mut self, now: Time) {
         loop {
-            while let Some(event) = self.session.poll_event() {
-                self.on_event(&event);
-                self.events.push(event);
-            }
+            self.drain_events();
             if !self.take_arrivals(now) {
                 return;
             }
         }
+    }
+
+    fn drain_events(&mut self) {
+        while let Some(event) = self.session.poll_event() {
+            self.on_event(&event);
+            self.events.push(event);
+        }
+    }
+
+    fn on_gap(&mut self, id: StreamId, offset: u64, bytes: u64, records: u64, is_cut: bool) {
+        let received = self.received.get_mut(&id).expect("opened before");
+        assert_eq!(offset, received.bytes.len() as u64, "in its place");
+        let begun = received.last_boundary() < offset;
+        assert!((begun, bytes + u64::from(begun) > 0, records > 0) == (is_cut, true, true));
+        // What had come of a record is given up.
+        let from = received.last_boundary();
+        received.gaps.push((from, offset + bytes, records));
+        received.bytes.resize((offset + bytes) as usize, 0);
     }
 
     fn on_event(&mut self, event: &Event) {
@@ -421,6 +479,16 @@ impl End {
                 assert!(received.finished.is_none() && received.reset.is_none());
                 assert!(*final_offset >= received.bytes.len() as u64);
                 received.reset = Some((status.clone(), *final_offset));
+            }
+            Event::Gap {
+                stream,
+                offset,
+                bytes,
+                records,
+                is_record_cut,
+            } => self.on_gap(*stream, *offset, *bytes, *records, *is_record_cut),
+            Event::Dropped(body) => {
+                assert!(self.bodies.remove(body).is_some(), "dropped twice");
             }
             Event::StopRequested { stream, status } => {
                 let old = self.stopped.insert(*stream, status.clone());

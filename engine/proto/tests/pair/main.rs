@@ -13,6 +13,7 @@ mod ends;
 mod harness;
 mod hostile;
 mod liveness;
+mod lossy;
 mod memory;
 mod random;
 mod replay;

@@ -1,13 +1,16 @@
 //! Anything an application, a network and a scheduler may do, in any order.
 
 use proptest::prelude::*;
-use ringway_proto::{BodyChecksum, BodyKind, SessionConfig, Side, Status, StreamId};
+use ringway_proto::{
+    BodyChecksum, BodyKind, Retention, SessionConfig, Side, Status, StreamId, StreamOptions,
+};
 
 use crate::harness::{Pair, tight};
 
 #[derive(Clone, Debug)]
 enum Act {
     Open(Side),
+    OpenLossy(Side),
     Send(Side, usize, usize, bool, bool),
     Finish(Side, usize, u32),
     Reset(Side, usize),
@@ -35,6 +38,7 @@ fn act() -> impl Strategy<Value = Act> {
     let bytes = prop_oneof![3 => 1..100_usize, 2 => 100..9000_usize, 1 => Just(usize::MAX)];
     prop_oneof![
         4 => side().prop_map(Act::Open),
+        2 => side().prop_map(Act::OpenLossy),
         12 => (side(), 0..8_usize, length, any::<bool>(), any::<bool>())
             .prop_map(|(side, at, length, record, range)| Act::Send(side, at, length, record, range)),
         4 => (side(), 0..8_usize, 0..2_u32).prop_map(|(s, at, code)| Act::Finish(s, at, code * 1000)),
@@ -68,6 +72,10 @@ fn perform(pair: &mut Pair, act: &Act) {
     let now = pair.now;
     match *act {
         Act::Open(side) => drop(pair.end(side).open(now)),
+        Act::OpenLossy(side) => {
+            let retention = Retention::Newest;
+            let _ = pair.end(side).open_with(now, StreamOptions { retention });
+        }
         Act::Send(side, at, length, is_record, is_range) => {
             let kind = if is_range {
                 BodyKind::Range

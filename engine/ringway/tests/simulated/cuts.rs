@@ -20,7 +20,7 @@ fn cut_kind(draw: &mut Draw) -> CutKind {
 }
 
 /// Cuts connections, present and next ones, at drawn moments and bytes, so many times.
-fn cut_often(scene: &Scene, party: &Party, draw: &mut Draw, times: u64) {
+pub fn cut_often(scene: &Scene, party: &Party, draw: &mut Draw, times: u64) {
     let (world, engine) = (scene.world.clone(), party.engine.clone());
     let mut draw = Draw::new(draw.next(), 5);
     scene.spawner.spawn("cuts", async move {

@@ -8,6 +8,7 @@
 mod content;
 mod cuts;
 mod load;
+mod lossy;
 mod mix;
 mod scene;
 mod script;

@@ -1,6 +1,6 @@
 //! What is kept, and what happens at the cap.
 
-use ringway::{Error, SessionState, Status, StreamOptions};
+use ringway::{Error, SessionState, Status, StreamOptions, WhenFull};
 
 use crate::stage::{
     HEARTBEAT, Setup, Stage, both, open_between, pattern, receive_pattern, send_pattern, until,
@@ -69,7 +69,7 @@ pub async fn at_the_cap_while_disconnected_a_sender_told_to_fail_fails_and_the_o
     const PIECE: usize = 50_000;
     let (waits, waits_far) = stage.stream().await;
     let fails = StreamOptions {
-        fail_when_full: true,
+        when_full: WhenFull::Fail,
     };
     let fails = stage.near.open(fails).await.expect("opens");
     fails.send_record(&b"hello"[..]).await.expect("accepted");
