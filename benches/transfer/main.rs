@@ -13,10 +13,7 @@
 //! CPU is user and system time of both whole processes.
 #![forbid(unsafe_code)]
 
-mod engine_side;
-mod files;
 mod job;
-mod plain_side;
 mod report;
 mod row;
 mod run;
@@ -26,15 +23,20 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use ringway_benches::Result;
 use ringway_benches::environment::Environment;
+use ringway_benches::files::Files;
+use ringway_benches::job::CONGESTION_CONTROL;
+use ringway_benches::run::wait_for_calm;
 
-use crate::files::Files;
 use crate::job::Role;
 use crate::report::{Pair, Report, RowReport};
 use crate::row::{Row, Side};
 use crate::run::Plan;
 
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+/// Larger than any cache of a processor, small enough for the page cache of a small machine.
+/// What is more is sent by sending it again.
+const FILE_BYTES: u64 = 1 << 30;
 
 /// Transfer of a hot file over loopback TCP: the engine against plain sendfile → recv
 #[derive(Parser)]
@@ -102,10 +104,10 @@ fn main() -> ExitCode {
 
 fn measure(options: &Options) -> Result<ExitCode> {
     let plan = options.plan();
-    let files = Files::make(&options.directory)?;
+    let files = Files::make(&options.directory, FILE_BYTES)?;
     let mut report = Report {
         environment: Environment::look(),
-        congestion_control: job::CONGESTION_CONTROL,
+        congestion_control: CONGESTION_CONTROL,
         run_bytes: plan.run_bytes,
         rows: Vec::new(),
     };
@@ -135,7 +137,7 @@ fn compare(row: Row, plan: &Plan, files: &Files, is_quiet: bool) -> Result<RowRe
     }
     let mut pairs = Vec::new();
     for index in 1..=plan.pairs {
-        run::wait_for_calm(plan.calm);
+        wait_for_calm(plan.calm);
         let pair = Pair {
             ours: run::once(row, Side::Ours, plan, files)?,
             theirs: run::once(row, Side::Theirs, plan, files)?,

@@ -6,9 +6,9 @@ use ringway_benches::environment::Environment;
 use ringway_benches::quartiles::Quartiles;
 use serde::Serialize;
 
-use crate::Result;
 use crate::row::{CPU_RATIO_MAX, PEAK_RSS_BYTES_MAX, Row, THROUGHPUT_RATIO_MIN};
-use crate::run::Measurement;
+use ringway_benches::Result;
+use ringway_benches::run::Measurement;
 
 /// The whole document.
 #[derive(Serialize)]

@@ -1,7 +1,8 @@
 //! `cargo xtask <job>`: everything about Ringway that is automated.
 //!
 //! A job is a module with `Options` and `run`: [`layers`] guards the floors of the house, [`ci`] is
-//! what continuous integration calls, [`floor`] boots the oldest supported kernel. Below them stand
+//! what continuous integration calls, [`floor`] boots the oldest supported kernel, [`compare`] measures
+//! beside others. Below them stand
 //! the three things every job uses: the [`workspace`] as cargo describes it, an [`invocation`] (a
 //! command that can show itself the way a person would type it), and a [`failure`].
 //!
@@ -12,6 +13,7 @@
 mod apt;
 mod artifact;
 mod ci;
+mod compare;
 mod failure;
 mod floor;
 mod invocation;
@@ -46,6 +48,7 @@ enum Job {
     Layers,
     Ci(ci::Options),
     Floor(floor::Options),
+    Compare(compare::Options),
 }
 
 impl Job {
@@ -55,6 +58,7 @@ impl Job {
             Self::Layers => layers::run(&workspace),
             Self::Ci(options) => ci::run(&workspace, options),
             Self::Floor(options) => floor::run(&workspace, options),
+            Self::Compare(options) => compare::run(options),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::scale::{Scale, short};
 const WIDTH: f64 = 880.0;
 const HEIGHT: f64 = 320.0;
 const LEFT: f64 = 64.0;
-const RIGHT: f64 = 20.0;
+const RIGHT: f64 = 36.0;
 const TOP: f64 = 16.0;
 const BOTTOM: f64 = 48.0;
 

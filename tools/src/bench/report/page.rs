@@ -19,7 +19,7 @@ p.about { color: var(--soft); margin: 0 0 8px; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
 th, td { border-bottom: 1px solid var(--rule); padding: 5px 8px; text-align: right; vertical-align: top; }
 th:first-child, td:first-child { text-align: left; } th { color: var(--soft); font-weight: 600; }
-td.text { text-align: left; }
+th.text, td.text { text-align: left; } td.what { white-space: nowrap; }
 .scroll { overflow-x: auto; }
 .key { border-radius: 3px; display: inline-block; height: 11px; margin-right: 7px; width: 11px; }
 .legend span.item { margin-right: 18px; white-space: nowrap; }
@@ -136,7 +136,7 @@ fn comparison(results: &[TestResult]) -> String {
         );
     }
     format!(
-        "<h2>Comparison</h2><div class=\"scroll\"><table><tr><th>result</th><th>mode</th>\
+        "<h2>Comparison</h2><div class=\"scroll\"><table><tr><th>result</th><th class=\"text\">mode</th>\
          <th>throughput</th><th>CPU, both sides</th><th>calls</th><th>p50</th><th>p99</th>\
          <th>gap after a cut</th></tr>\n{rows}</table></div>\n"
     )
@@ -307,7 +307,7 @@ fn details(index: usize, result: &TestResult) -> String {
         let text = escaped(&text);
         let _ = writeln!(
             rows,
-            "<tr><td>{name}</td><td class=\"text\">{text}</td></tr>"
+            "<tr><td class=\"what\">{name}</td><td class=\"text\">{text}</td></tr>"
         );
     };
     row("address", result.text("/bench/address").to_owned());

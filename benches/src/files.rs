@@ -13,10 +13,6 @@ use nix::sys::statvfs::statvfs;
 
 use crate::Result;
 
-/// Larger than any cache of a processor, small enough for the page cache of a small machine.
-/// What is more is sent by sending it again.
-const FILE_BYTES: u64 = 1 << 30;
-
 /// Left free beside both files, bytes.
 const SPARE_BYTES: u64 = 1 << 30;
 
@@ -28,16 +24,21 @@ const SPOT_BYTES: usize = 4096;
 
 /// Source and sink of every run.
 pub struct Files {
+    file_bytes: u64,
     source: File,
     sink: File,
 }
 
 impl Files {
-    /// Makes both, whole and in the page cache.
-    pub fn make(directory: &Path) -> Result<Self> {
+    /// Makes both of `file_bytes`, rounded down to whole MiB, and in the page cache.
+    ///
+    /// # Errors
+    /// Too little space, with both numbers; what the file system says.
+    pub fn make(directory: &Path, file_bytes: u64) -> Result<Self> {
+        let file_bytes = (file_bytes >> 20).max(1) << 20;
         let space = statvfs(directory)?;
         let free_bytes = space.blocks_available() * space.fragment_size();
-        let needed_bytes = 2 * FILE_BYTES + SPARE_BYTES;
+        let needed_bytes = 2 * file_bytes + SPARE_BYTES;
         if free_bytes < needed_bytes {
             let place = directory.display();
             return Err(format!(
@@ -50,7 +51,7 @@ impl Files {
         let mut sink = tempfile::tempfile_in(directory)?;
         let mut state = 0x9E37_79B9_7F4A_7C15;
         let mut block = vec![0; 1 << 20];
-        for _ in 0..FILE_BYTES >> 20 {
+        for _ in 0..file_bytes >> 20 {
             scramble(&mut state, &mut block);
             source.write_all(&block)?;
             sink.write_all(&block)?;
@@ -58,37 +59,49 @@ impl Files {
         // Else the disk is at work during the first runs.
         source.sync_all()?;
         sink.sync_all()?;
-        Ok(Self { source, sink })
+        Ok(Self {
+            file_bytes,
+            source,
+            sink,
+        })
     }
 
     /// Bytes of each.
-    #[expect(clippy::unused_self, reason = "a property of these files")]
+    #[must_use]
     pub fn bytes(&self) -> u64 {
-        FILE_BYTES
+        self.file_bytes
     }
 
     /// Where other processes of this user find the source.
+    #[must_use]
     pub fn source_path(&self) -> PathBuf {
         path_of(&self.source)
     }
 
     /// Where other processes of this user find the sink.
+    #[must_use]
     pub fn sink_path(&self) -> PathBuf {
         path_of(&self.sink)
     }
 
     /// Makes the sink differ from the source where it will be looked at.
+    ///
+    /// # Errors
+    /// What the file system says.
     pub fn blot(&self) -> io::Result<()> {
-        for at in spots() {
+        for at in self.spots() {
             self.sink.write_all_at(&[0; SPOT_BYTES], at)?;
         }
         Ok(())
     }
 
     /// Compares the sink with the source there.
+    ///
+    /// # Errors
+    /// Where they differ; what the file system says.
     pub fn check(&self) -> Result<()> {
         let (mut ours, mut theirs) = ([0; SPOT_BYTES], [0; SPOT_BYTES]);
-        for at in spots() {
+        for at in self.spots() {
             self.source.read_exact_at(&mut ours, at)?;
             self.sink.read_exact_at(&mut theirs, at)?;
             if ours != theirs {
@@ -97,12 +110,12 @@ impl Files {
         }
         Ok(())
     }
-}
 
-/// Spread over the file, first and last bytes included.
-fn spots() -> impl Iterator<Item = u64> {
-    let last = FILE_BYTES - SPOT_BYTES as u64;
-    (0..SPOTS).map(move |index| last / (SPOTS - 1) * index)
+    /// Spread over the file, first and last bytes included.
+    fn spots(&self) -> impl Iterator<Item = u64> + use<> {
+        let last = self.file_bytes - SPOT_BYTES as u64;
+        (0..SPOTS).map(move |index| last / (SPOTS - 1) * index)
+    }
 }
 
 fn path_of(file: &File) -> PathBuf {

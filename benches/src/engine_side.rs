@@ -12,7 +12,10 @@ use crate::Result;
 use crate::job::{CONGESTION_CONTROL, Outcome, ReceiveJob, SendJob, say_ready};
 
 /// One shard: one core is what each side has.
-fn start() -> Result<Engine> {
+///
+/// # Errors
+/// What this machine lacks.
+pub fn start() -> Result<Engine> {
     let config = Config {
         shards: 1,
         ..Config::from_environment()?
@@ -20,17 +23,34 @@ fn start() -> Result<Engine> {
     Ok(Engine::start(config)?)
 }
 
+/// How every side connects.
+#[must_use]
+pub fn connect_options() -> ConnectOptions {
+    ConnectOptions {
+        congestion_control: Some(CONGESTION_CONTROL),
+        ..ConnectOptions::insecure()
+    }
+}
+
+/// How every side listens.
+#[must_use]
+pub fn listen_options() -> ListenOptions {
+    ListenOptions {
+        congestion_control: Some(CONGESTION_CONTROL),
+        ..ListenOptions::insecure()
+    }
+}
+
 /// Sends the file, then waits for the peer to finish its direction: it does when it has taken all.
+///
+/// # Errors
+/// What the engine says.
 pub fn send(job: &SendJob) -> Result<Outcome> {
     let engine = start()?;
     let outcome = block_on(async {
         let file = std::fs::File::open(&job.source)?;
         let source = engine.adopt_file(file).await?;
-        let options = ConnectOptions {
-            congestion_control: Some(CONGESTION_CONTROL),
-            ..ConnectOptions::insecure()
-        };
-        let session = engine.connect(&job.address, options).await?;
+        let session = engine.connect(&job.address, connect_options()).await?;
         let stream = session.open(StreamOptions::default()).await?;
         let start = Instant::now();
         let mut end = 0;
@@ -55,6 +75,9 @@ pub fn send(job: &SendJob) -> Result<Outcome> {
 }
 
 /// Receives all of it and waits for the end of the session.
+///
+/// # Errors
+/// What the engine says.
 pub fn receive(job: &ReceiveJob) -> Result<Outcome> {
     let engine = start()?;
     let outcome = block_on(async {
@@ -62,9 +85,7 @@ pub fn receive(job: &ReceiveJob) -> Result<Outcome> {
             Some(file) => Some(engine.adopt_file(file).await?),
             None => None,
         };
-        let listener = engine
-            .listen("127.0.0.1:0", ListenOptions::insecure())
-            .await?;
+        let listener = engine.listen("127.0.0.1:0", listen_options()).await?;
         say_ready(listener.address())?;
         let session = listener.accept().await?;
         let bytes = match &sink {
@@ -121,7 +142,9 @@ async fn discard(stream: &Stream) -> std::result::Result<u64, ringway::Error> {
     Ok(taken)
 }
 
-fn counters(statistics: &Statistics) -> Vec<(String, u64)> {
+/// Every counter that is not 0, and the bytes by path.
+#[must_use]
+pub fn counters(statistics: &Statistics) -> Vec<(String, u64)> {
     let paths = BodyPath::ALL
         .iter()
         .map(|&path| (path.name(), statistics.paths.bytes(path)));

@@ -21,10 +21,12 @@ const BUFFER_BYTES: usize = 1 << 20;
 const ALIGNMENT: usize = 4096;
 
 /// Sends the file, then waits for the one byte that says that all was taken.
+///
+/// # Errors
+/// What the kernel says.
 pub fn send(job: &SendJob) -> Result<Outcome> {
     let source = File::open(&job.source)?;
-    let mut socket = TcpStream::connect(&job.address)?;
-    use_congestion_control(&socket)?;
+    let mut socket = connect(&job.address)?;
     let start = Instant::now();
     for _ in 0..job.work.laps {
         send_file(&source, &socket, job.work.file_bytes)?;
@@ -49,15 +51,14 @@ fn send_file(source: &File, socket: &TcpStream, length: u64) -> Result<()> {
 }
 
 /// Receives all of it into one buffer, and writes it to the sink if there is one.
+///
+/// # Errors
+/// What the kernel says; a sender that is gone.
 pub fn receive(job: &ReceiveJob) -> Result<Outcome> {
     let sink = job.open_sink()?;
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    use_congestion_control(&listener)?;
-    say_ready(listener.local_addr()?)?;
-    let (mut socket, _) = listener.accept()?;
-    let mut memory = vec![0; BUFFER_BYTES + ALIGNMENT];
-    let start = memory.as_ptr().align_offset(ALIGNMENT);
-    let buffer = &mut memory[start..start + BUFFER_BYTES];
+    let mut socket = accept()?;
+    let mut memory = PageBuffer::new(BUFFER_BYTES);
+    let buffer = memory.bytes();
     let mut received = 0;
     while received < job.work.bytes() {
         let count = socket.read(buffer)?;
@@ -74,6 +75,54 @@ pub fn receive(job: &ReceiveJob) -> Result<Outcome> {
         bytes: received,
         ..Outcome::default()
     })
+}
+
+/// Connects.
+///
+/// # Errors
+/// What the kernel says.
+pub fn connect(address: &str) -> Result<TcpStream> {
+    let socket = TcpStream::connect(address)?;
+    use_congestion_control(&socket)?;
+    Ok(socket)
+}
+
+/// Listens, says so, and takes the one connection that comes.
+///
+/// # Errors
+/// What the kernel says.
+pub fn accept() -> Result<TcpStream> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    // The accepted one takes it over.
+    use_congestion_control(&listener)?;
+    say_ready(listener.local_addr()?)?;
+    Ok(listener.accept()?.0)
+}
+
+/// Memory that begins on a page.
+pub struct PageBuffer {
+    memory: Vec<u8>,
+    start: usize,
+    length: usize,
+}
+
+impl PageBuffer {
+    /// Of `length` bytes.
+    #[must_use]
+    pub fn new(length: usize) -> Self {
+        let memory = vec![0; length + ALIGNMENT];
+        let start = memory.as_ptr().align_offset(ALIGNMENT);
+        Self {
+            memory,
+            start,
+            length,
+        }
+    }
+
+    /// All of it.
+    pub fn bytes(&mut self) -> &mut [u8] {
+        &mut self.memory[self.start..self.start + self.length]
+    }
 }
 
 /// Writes at `at`, starting over at the end of a lap.

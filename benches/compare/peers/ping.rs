@@ -1,0 +1,60 @@
+//! The bare ping-pong: two blocking sockets, nothing else.
+
+use std::io::{Read, Write};
+use std::time::Instant;
+
+use hdrhistogram::Histogram;
+use ringway_benches::Result;
+use ringway_benches::job::Outcome;
+use ringway_benches::plain_side::{accept, connect};
+
+use super::{Clock, MESSAGE_BYTES, MessageJob};
+
+/// Sends back what comes, until nothing does.
+pub fn serve() -> Result<Outcome> {
+    let mut socket = accept()?;
+    socket.set_nodelay(true)?;
+    let mut message = [0; MESSAGE_BYTES];
+    while socket.read_exact(&mut message).is_ok() {
+        socket.write_all(&message)?;
+    }
+    Ok(Outcome::default())
+}
+
+/// One message at a time.
+pub fn call(job: &MessageJob) -> Result<Outcome> {
+    let mut socket = connect(&job.address)?;
+    socket.set_nodelay(true)?;
+    let mut message = [7; MESSAGE_BYTES];
+    let mut histogram = histogram();
+    let clock = Clock::start(job);
+    loop {
+        let begun = Instant::now();
+        socket.write_all(&message)?;
+        socket.read_exact(&mut message)?;
+        let now = Instant::now();
+        if clock.counts(begun) {
+            histogram.saturating_record(u64::try_from((now - begun).as_nanos())?);
+        }
+        if clock.is_over(now) {
+            return Ok(outcome(&histogram, clock.seconds(now)));
+        }
+    }
+}
+
+/// Of ns, up to a minute: 0.1 % of each value.
+pub fn histogram() -> Histogram<u64> {
+    const MOST_NS: u64 = 60_000_000_000;
+    Histogram::new_with_bounds(1, MOST_NS, 3).expect("1 is below, and three digits are allowed")
+}
+
+/// What a caller tells.
+#[expect(clippy::cast_precision_loss, reason = "nanoseconds of a round trip")]
+pub fn outcome(histogram: &Histogram<u64>, seconds: f64) -> Outcome {
+    Outcome {
+        seconds,
+        messages: histogram.len(),
+        p50_us: histogram.value_at_quantile(0.5) as f64 / 1e3,
+        ..Outcome::default()
+    }
+}
