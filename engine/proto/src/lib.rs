@@ -74,7 +74,7 @@ pub use name::{EndpointName, KeyId, NameError};
 pub use refusal::{Refusal, RefusalCode};
 pub use session::{BodyKind, Offer, Retention, Session, StreamOptions, Transmit};
 pub use session_error::{OpenError, SendError, SessionError};
-pub use session_report::{SessionStatistics, StreamReport};
+pub use session_report::{RetainedBody, SessionStatistics, StreamReport};
 pub use status::Status;
 pub use stream::StreamProgress;
 pub use time::Time;

@@ -2,9 +2,12 @@
 
 use crate::close_reason::CloseReason;
 use crate::event::Event;
+use crate::id::StreamId;
+use crate::send_stream::{Extent, SendEnd};
 use crate::session::Session;
-use crate::session_report::StreamReport;
+use crate::session_report::{RetainedBody, StreamReport};
 use crate::status::Status;
+use crate::stream::Stream;
 use crate::time::Time;
 use crate::violation::Violation;
 
@@ -57,21 +60,39 @@ impl Session {
         }
     }
 
-    /// Takes the session apart: what each stream had got to, and what it still retained.
-    #[must_use]
-    pub fn end(self) -> Vec<StreamReport> {
-        self.streams
-            .into_iter()
-            .map(|(stream, mut state)| StreamReport {
-                stream,
-                progress: state.progress(),
-                retained: state
-                    .send
-                    .take_all()
-                    .into_iter()
-                    .filter_map(|extent| Some((extent.body?, extent.start, extent.length)))
-                    .collect(),
+    /// Takes the session apart: what each stream had got to, and what it still retained. Nothing
+    /// of that is released any more.
+    pub fn take_remains(&mut self) -> Vec<StreamReport> {
+        let streams = std::mem::take(&mut self.streams);
+        let report = |(stream, state)| StreamReport::of(stream, state);
+        streams.into_iter().map(report).collect()
+    }
+}
+
+impl StreamReport {
+    fn of(stream: StreamId, mut state: Stream) -> Self {
+        let finish = match &state.send.end {
+            SendEnd::Finish(status) if !state.send.is_end_acked => Some(status.clone()),
+            _ => None,
+        };
+        let retained = |extent: Extent| {
+            Some(RetainedBody {
+                body: extent.body?,
+                start: extent.start,
+                length: extent.length,
+                end_of_record: extent.records > 0,
             })
-            .collect()
+        };
+        Self {
+            stream,
+            progress: state.progress(),
+            finish,
+            retained: state
+                .send
+                .take_all()
+                .into_iter()
+                .filter_map(retained)
+                .collect(),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What a session counts, and what is left of it.
 
 use crate::id::{BodyId, StreamId};
+use crate::status::Status;
 use crate::stream::StreamProgress;
 
 /// Counters.
@@ -35,6 +36,21 @@ pub struct StreamReport {
     pub stream: StreamId,
     /// How far it had got.
     pub progress: StreamProgress,
-    /// Payloads that are not wholly acked, with the stream offset of their first byte.
-    pub retained: Vec<(BodyId, u64, u64)>,
+    /// How our direction was finished, if it was, and the peer may not know.
+    pub finish: Option<Status>,
+    /// Payloads that are not wholly acked, oldest first.
+    pub retained: Vec<RetainedBody>,
+}
+
+/// A payload that was kept to be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetainedBody {
+    /// Which.
+    pub body: BodyId,
+    /// Stream offset of its first byte.
+    pub start: u64,
+    /// Bytes of it that belong to the stream.
+    pub length: u64,
+    /// Its last byte ends a record.
+    pub end_of_record: bool,
 }

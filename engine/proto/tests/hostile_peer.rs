@@ -452,10 +452,9 @@ proptest! {
         for step in steps {
             victim.apply(step);
         }
-        let reports = victim.session.end();
-        for report in reports {
-            for (_, start, length) in report.retained {
-                prop_assert!(start + length >= report.progress.acked);
+        for report in victim.session.take_remains() {
+            for kept in report.retained {
+                prop_assert!(kept.start + kept.length >= report.progress.acked);
             }
         }
     }

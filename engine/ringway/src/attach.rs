@@ -395,6 +395,10 @@ impl<K: Kernel> Shard<K> {
             return;
         }
         tracing::info!(session = %session.id, %reason, "session ended");
+        self.leave_remains(key);
+        let Some(session) = self.sessions.get_mut(key.0) else {
+            return;
+        };
         self.statistics.sessions_ended += 1;
         let id = session.id;
         session
@@ -457,6 +461,7 @@ impl<K: Kernel> Shard<K> {
         for key in self.sessions.keys() {
             let key = SessionKey(key);
             let reason = CloseReason::engine_stopped();
+            self.leave_remains(key);
             if let Some(session) = self.sessions.get(key.0) {
                 session.shared.set_state(SessionState::Ended(reason));
             }

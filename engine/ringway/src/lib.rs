@@ -60,6 +60,7 @@ mod requests;
 mod sending;
 mod session;
 mod session_directory;
+mod session_end;
 mod session_entry;
 mod session_events;
 mod shard;
@@ -98,6 +99,7 @@ pub use ringway_proto::{
 };
 pub use ringway_uring::UringUnavailable;
 pub use session::{Session, SessionState};
+pub use session_end::{RetainedPayload, SessionEnd, StreamRemains};
 pub use shard::Shard;
 pub use sleep::sleep;
 pub use statistics::{BodyPath, PathCounters, Statistics};

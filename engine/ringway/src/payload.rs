@@ -50,6 +50,25 @@ impl Payload {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// `length` bytes of it behind the first `skip`; it has as many.
+    pub(crate) fn part(&self, skip: u64, length: u64) -> Self {
+        // Lengths of memory fit: there is such memory.
+        let range = || {
+            let start = usize::try_from(skip).unwrap_or(usize::MAX);
+            let end = usize::try_from(skip + length).unwrap_or(usize::MAX);
+            start..end
+        };
+        match self {
+            Self::Bytes(bytes) => Self::Bytes(bytes.slice(range())),
+            Self::Lease(lease) => Self::Lease(lease.slice(range())),
+            Self::File(file) => Self::File(FileRange {
+                file: file.file.clone(),
+                offset: file.offset + skip,
+                length,
+            }),
+        }
+    }
 }
 
 impl From<Bytes> for Payload {

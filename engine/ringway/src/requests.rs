@@ -291,15 +291,7 @@ impl<K: Kernel> Shard<K> {
     ) -> Result<StreamProgress, Error> {
         let session = self.sessions.get(key.0).ok_or(Error::StreamEnded)?;
         let progress = session.proto.progress(stream).ok_or(Error::StreamEnded)?;
-        Ok(StreamProgress {
-            accepted: progress.accepted,
-            sent: progress.sent,
-            acked: progress.acked,
-            consumed: progress.consumed,
-            received: progress.received,
-            dropped_bytes: progress.dropped_bytes,
-            dropped_records: progress.dropped_records,
-        })
+        Ok(progress.into())
     }
 
     pub(crate) fn reset_stream(&mut self, key: SessionKey, stream: StreamId, status: Status) {

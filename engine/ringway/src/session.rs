@@ -13,6 +13,7 @@ use crate::mailbox::Mailbox;
 use crate::message::Message;
 use crate::queue::Queue;
 use crate::reply::reply;
+use crate::session_end::{SessionEnd, StreamRemains};
 use crate::stream::{Stream, StreamShared};
 use crate::wakers::Wakers;
 
@@ -41,6 +42,8 @@ pub enum SessionState {
 struct Watched {
     state: SessionState,
     wakers: Wakers,
+    /// What was left at the end, until somebody takes it.
+    remains: Vec<StreamRemains>,
 }
 
 /// What the shard and the handles of one session share.
@@ -71,7 +74,11 @@ impl SessionShared {
             peer,
             mailbox,
             streams: Queue::default(),
-            watched: Mutex::new(Watched { state, wakers }),
+            watched: Mutex::new(Watched {
+                state,
+                wakers,
+                remains: Vec::new(),
+            }),
         }
     }
 
@@ -90,6 +97,13 @@ impl SessionShared {
 
     pub(crate) fn state(&self) -> SessionState {
         self.watched().state.clone()
+    }
+
+    pub(crate) fn leave(&self, remains: Vec<StreamRemains>) {
+        let mut watched = self.watched();
+        if !matches!(watched.state, SessionState::Ended(_)) {
+            watched.remains = remains;
+        }
     }
 }
 
@@ -169,6 +183,18 @@ impl Session {
             Poll::Pending
         })
         .await
+    }
+
+    /// Waits for the end, and gives back what the session had not delivered: of each stream that
+    /// had not ended how far it was, and everything accepted that the peer has not acked.
+    ///
+    /// The first caller gets the streams, later ones none. Until then they are kept (at most what
+    /// a session may retain), or until the last handle of the session and of its streams is
+    /// dropped.
+    pub async fn ended_with(&self) -> SessionEnd {
+        let cause = self.ended().await;
+        let streams = std::mem::take(&mut self.shared().watched().remains);
+        SessionEnd { cause, streams }
     }
 
     /// Opens a stream. Costs no round trip; waits only for credit on the number of streams.

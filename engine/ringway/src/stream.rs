@@ -71,6 +71,20 @@ pub struct StreamProgress {
     pub dropped_records: u64,
 }
 
+impl From<ringway_proto::StreamProgress> for StreamProgress {
+    fn from(progress: ringway_proto::StreamProgress) -> Self {
+        Self {
+            accepted: progress.accepted,
+            sent: progress.sent,
+            acked: progress.acked,
+            consumed: progress.consumed,
+            received: progress.received,
+            dropped_bytes: progress.dropped_bytes,
+            dropped_records: progress.dropped_records,
+        }
+    }
+}
+
 /// One stream; cheap to clone, usable from any thread and from several at once.
 ///
 /// Dropping the last clone before it was finished resets our direction and stops the peer's.

@@ -1,6 +1,8 @@
 //! What is kept, and when it is let go.
 
-use ringway_proto::{BodyId, BodyKind, Event, SendError, SessionConfig, Side, Status};
+use ringway_proto::{
+    BodyId, BodyKind, Event, RetainedBody, SendError, SessionConfig, Side, Status,
+};
 
 use crate::harness::{Pair, tight};
 
@@ -154,7 +156,8 @@ fn what_is_left_at_the_end_is_given_back() {
     let mut pair = Pair::attached(SessionConfig::default());
     let id = pair.open(A);
     pair.send(A, id, 100);
-    pair.send(A, id, 200);
+    pair.record(A, id, 200);
+    pair.finish(A, id);
     pair.pump(A);
     pair.deliver(A, 40 + 100 + 40 + 50);
     pair.consume_all(B);
@@ -162,11 +165,18 @@ fn what_is_left_at_the_end_is_given_back() {
     pair.deliver(B, usize::MAX);
     let now = pair.now;
     pair.end(A).session.close(now, Status::ok());
-    let reports = pair.into_end(A).session.end();
+    let reports = pair.end(A).session.take_remains();
     assert_eq!(reports.len(), 1);
     assert_eq!(
         (reports[0].progress.acked, reports[0].progress.consumed),
         (150, 150)
     );
-    assert_eq!(reports[0].retained, vec![(BodyId(1), 100, 200)]);
+    let kept = RetainedBody {
+        body: BodyId(1),
+        start: 100,
+        length: 200,
+        end_of_record: true,
+    };
+    assert_eq!(reports[0].retained, vec![kept]);
+    assert_eq!(reports[0].finish, Some(Status::ok()));
 }

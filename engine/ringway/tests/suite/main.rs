@@ -21,6 +21,7 @@ mod on_sim;
 mod on_uring;
 mod reconnect;
 mod relay;
+mod remains;
 mod replay;
 mod stage;
 mod stuck;
@@ -62,6 +63,9 @@ on_both_kernels! {
         a_close_while_nobody_answers_the_redial_returns,
         a_peer_that_keeps_sending_cannot_hold_up_a_drain with short_drain,
         a_half_close_lets_everything_of_the_other_way_arrive;
+    remains:
+        what_was_not_acked_is_given_back_when_the_peer_has_restarted,
+        what_was_not_acked_is_given_back_when_the_resume_window_is_over with short_window;
     bodies:
         a_sink_that_cannot_take_more_stops_the_sender_with_its_cause,
         a_refusal_in_the_middle_of_a_gibibyte_reaches_the_sender_as_it_was_said,
