@@ -12,6 +12,7 @@ use crate::hello::{Established, Role, SessionLimits};
 use crate::id::{BodyId, Epoch, SessionId, Side, StreamId};
 use crate::limit::{BULK_CONNECTIONS_MAX, OFFSET_MAX, SessionConfig};
 use crate::link::{Link, LinkState};
+use crate::priority::Priority;
 use crate::resume::{PeerResume, ResumeOut};
 use crate::send_stream::Extent;
 use crate::session_credit::SessionCredit;
@@ -46,6 +47,8 @@ pub enum Retention {
 pub struct StreamOptions {
     /// What may be dropped, in both directions.
     pub retention: Retention,
+    /// How urgent its bodies are.
+    pub priority: Priority,
 }
 
 /// A body that may be sent now. Answer with [`Session::commit`] or [`Session::withdraw`].
@@ -350,7 +353,7 @@ impl Session {
             && let Some(link) = self.links.get_mut(link.index())
         {
             state.is_queued = true;
-            link.ready.push(lane, stream);
+            link.ready.push(state.priority, lane, stream);
         }
     }
 

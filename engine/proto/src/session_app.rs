@@ -4,6 +4,7 @@ use crate::close_reason::CloseReason;
 use crate::event::Event;
 use crate::id::{BodyId, StreamId};
 use crate::limit::{ACK_DELAY, OFFSET_MAX};
+use crate::priority::Priority;
 use crate::send_stream::{SendEnd, cost_of};
 use crate::session::{BodyKind, Retention, Session, StreamOptions};
 use crate::session_error::{OpenError, SendError};
@@ -30,11 +31,20 @@ impl Session {
         }
         let id = StreamId::new(self.side, self.opened);
         self.opened += 1;
-        self.streams.insert(id, self.new_stream());
+        let mut stream = self.new_stream();
+        stream.priority = options.priority;
+        self.streams.insert(id, stream);
         if options.retention == Retention::Newest {
             self.declare_lossy(id);
         }
         Ok(id)
+    }
+
+    /// From its next turn on the stream's bodies are so urgent.
+    pub fn set_priority(&mut self, stream: StreamId, priority: Priority) {
+        if let Some(state) = self.live(stream) {
+            state.priority = priority;
+        }
     }
 
     /// Sends a payload: accepted, that is retained, or refused whole. Returns the offset behind it.

@@ -1,6 +1,7 @@
 //! One stream: two directions.
 
 use crate::link::Link;
+use crate::priority::Priority;
 use crate::receive_stream::ReceiveStream;
 use crate::send_stream::SendStream;
 
@@ -32,6 +33,8 @@ pub(crate) struct Stream {
     pub(crate) receive: ReceiveStream,
     /// The peer has shown that it knows the stream: frames need not open it.
     pub(crate) is_known: bool,
+    /// How urgent its bodies are.
+    pub(crate) priority: Priority,
     /// In the queue of streams with body bytes to send.
     pub(crate) is_queued: bool,
     /// What opens it was sent on the present connection.
@@ -68,6 +71,7 @@ impl Stream {
             send: SendStream::new(send_credit),
             receive: ReceiveStream::new(receive_credit),
             is_known: false,
+            priority: Priority::NORMAL,
             is_queued: false,
             is_opening_sent: false,
             link: Link::MESSAGE,

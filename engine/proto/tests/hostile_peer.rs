@@ -361,8 +361,11 @@ impl Victim {
             }
             Step::Open => drop(session.open(now, StreamOptions::default())),
             Step::OpenLossy => {
-                let retention = Retention::Newest;
-                drop(session.open(now, StreamOptions { retention }));
+                let options = StreamOptions {
+                    retention: Retention::Newest,
+                    ..StreamOptions::default()
+                };
+                drop(session.open(now, options));
             }
             Step::Send {
                 stream,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringway_io::{Capabilities, Capability};
-use ringway_proto::SessionConfig;
+use ringway_proto::{Priority, SessionConfig};
 
 use crate::key_file::{Keys, NamedKey};
 
@@ -286,4 +286,6 @@ pub struct StreamOptions {
     /// What a send does when the session keeps as many unacked bytes as it may. With
     /// [`WhenFull::DropOldest`] the peer's direction is lossy, too.
     pub when_full: WhenFull,
+    /// How urgent what we send is among the streams of the session.
+    pub priority: Priority,
 }

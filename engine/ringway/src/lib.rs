@@ -95,7 +95,7 @@ pub use ringway_io::{
 };
 pub use ringway_proto::{
     BodyChecksum, CloseReason, EndpointName, Epoch, HandshakeError, Key, KeyId, PeerIdentity,
-    Refusal, RefusalCode, SessionConfig, SessionId, Status, StreamId,
+    Priority, Refusal, RefusalCode, SessionConfig, SessionId, Status, StreamId,
 };
 pub use ringway_uring::UringUnavailable;
 pub use session::{Session, SessionState};

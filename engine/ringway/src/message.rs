@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringway_io::{Completion, Descriptor, Op};
-use ringway_proto::{Accept, Claim, Status, StreamId};
+use ringway_proto::{Accept, Claim, Priority, Status, StreamId};
 
 use crate::config::{ConnectOptions, ListenOptions, StreamOptions};
 use crate::dial::DialKey;
@@ -132,6 +132,11 @@ pub(crate) enum Message {
     ForgetRequests {
         session: SessionKey,
         stream: StreamId,
+    },
+    Prioritize {
+        session: SessionKey,
+        stream: StreamId,
+        priority: Priority,
     },
     Progress {
         session: SessionKey,

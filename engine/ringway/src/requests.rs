@@ -86,6 +86,15 @@ impl<K: Kernel> Shard<K> {
                 options,
                 reply,
             } => self.open_stream(session, &options, reply),
+            Message::Prioritize {
+                session,
+                stream,
+                priority,
+            } => {
+                if let Some(session) = self.sessions.get_mut(session.0) {
+                    session.proto.set_priority(stream, priority);
+                }
+            }
             Message::Progress {
                 session,
                 stream,
@@ -256,10 +265,11 @@ impl<K: Kernel> Shard<K> {
                 WhenFull::DropOldest => Retention::Newest,
                 WhenFull::Wait | WhenFull::Fail => Retention::All,
             };
-            match session
-                .proto
-                .open(now, ringway_proto::StreamOptions { retention })
-            {
+            let wanted = ringway_proto::StreamOptions {
+                retention,
+                priority: options.priority,
+            };
+            match session.proto.open(now, wanted) {
                 Ok(id) => {
                     let shared = Arc::new(StreamShared::default());
                     let mut entry = StreamEntry::new(Arc::clone(&shared));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use ringway_proto::{Status, StreamId};
+use ringway_proto::{Priority, Status, StreamId};
 
 use crate::inbox::{Chunk, End, Inbox, PieceTaken};
 use crate::message::Message;
@@ -225,6 +225,16 @@ impl Stream {
             session,
             stream,
             status,
+        });
+    }
+
+    /// How urgent what we send is among the streams of the session, from its next turn on.
+    pub fn set_priority(&self, priority: Priority) {
+        let (session, stream) = (self.key(), self.id());
+        self.post(Message::Prioritize {
+            session,
+            stream,
+            priority,
         });
     }
 

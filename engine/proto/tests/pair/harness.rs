@@ -73,13 +73,6 @@ impl Pair {
         }
     }
 
-    pub fn into_end(self, side: Side) -> End {
-        match side {
-            Side::Dialer => self.dialer,
-            Side::Acceptor => self.acceptor,
-        }
-    }
-
     pub fn see(&self, side: Side) -> &End {
         match side {
             Side::Dialer => &self.dialer,
@@ -407,10 +400,13 @@ impl Pair {
     }
 
     pub fn open_lossy(&mut self, side: Side) -> StreamId {
-        let (now, retention) = (self.now, Retention::Newest);
+        let options = StreamOptions {
+            retention: Retention::Newest,
+            ..StreamOptions::default()
+        };
+        let now = self.now;
         let end = self.end(side);
-        end.open_with(now, StreamOptions { retention })
-            .expect("credit for a stream")
+        end.open_with(now, options).expect("credit for a stream")
     }
 
     pub fn send(&mut self, side: Side, id: StreamId, length: usize) {

@@ -15,6 +15,7 @@ mod hostile;
 mod liveness;
 mod lossy;
 mod memory;
+mod priority;
 mod random;
 mod replay;
 mod resume;

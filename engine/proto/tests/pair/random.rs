@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 use ringway_proto::{
-    BodyChecksum, BodyKind, Retention, SessionConfig, Side, Status, StreamId, StreamOptions,
+    BodyChecksum, BodyKind, Priority, Retention, SessionConfig, Side, Status, StreamId,
+    StreamOptions,
 };
 
 use crate::harness::{Pair, tight};
@@ -15,6 +16,7 @@ enum Act {
     Finish(Side, usize, u32),
     Reset(Side, usize),
     Stop(Side, usize),
+    Prioritize(Side, usize, u8),
     Fail(Side, usize),
     Consume(Side, usize, u64),
     Pump(Side, usize, u64, u64),
@@ -45,6 +47,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (side(), 0..8_usize).prop_map(|(side, at)| Act::Reset(side, at)),
         1 => (side(), 0..8_usize).prop_map(|(side, at)| Act::Stop(side, at)),
         1 => (side(), 0..8_usize).prop_map(|(side, at)| Act::Fail(side, at)),
+        2 => (side(), 0..8_usize, 0..8_u8).prop_map(|(s, at, level)| Act::Prioritize(s, at, level)),
         6 => (side(), 0..8_usize, 1..9000_u64).prop_map(|(s, at, bytes)| Act::Consume(s, at, bytes)),
         16 => (side(), 1..9000_usize, 1..4000_u64, 0..8_u64)
             .prop_map(|(side, limit, body_max, held)| Act::Pump(side, limit, body_max, held)),
@@ -73,8 +76,11 @@ fn perform(pair: &mut Pair, act: &Act) {
     match *act {
         Act::Open(side) => drop(pair.end(side).open(now)),
         Act::OpenLossy(side) => {
-            let retention = Retention::Newest;
-            let _ = pair.end(side).open_with(now, StreamOptions { retention });
+            let options = StreamOptions {
+                retention: Retention::Newest,
+                ..StreamOptions::default()
+            };
+            let _ = pair.end(side).open_with(now, options);
         }
         Act::Send(side, at, length, is_record, is_range) => {
             let kind = if is_range {
@@ -108,6 +114,11 @@ fn perform(pair: &mut Pair, act: &Act) {
                 pair.end(side)
                     .session
                     .stop(now, id, Status::new(1002, "stop"));
+            }
+        }
+        Act::Prioritize(side, at, level) => {
+            if let (Some(id), Some(priority)) = (pick(pair, side, at), Priority::new(level)) {
+                pair.end(side).session.set_priority(id, priority);
             }
         }
         Act::Fail(side, at) => fail(pair, side, at),

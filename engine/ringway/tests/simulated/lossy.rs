@@ -125,8 +125,10 @@ fn what_arrives_of_a_lossy_stream_is_whole_and_every_gap_is_told() {
         let pause_us = draw.pick(&[0, 50, 400]);
         let [writer, reader] = ends;
         scene.spawner.spawn("writer", async move {
-            let when_full = WhenFull::DropOldest;
-            let options = StreamOptions { when_full };
+            let options = StreamOptions {
+                when_full: WhenFull::DropOldest,
+                ..StreamOptions::default()
+            };
             let stream = writer.session.open(options).await.expect("opens");
             assert!(stream.is_lossy());
             for number in 0..count {

@@ -70,6 +70,7 @@ pub async fn at_the_cap_while_disconnected_a_sender_told_to_fail_fails_and_the_o
     let (waits, waits_far) = stage.stream().await;
     let fails = StreamOptions {
         when_full: WhenFull::Fail,
+        ..StreamOptions::default()
     };
     let fails = stage.near.open(fails).await.expect("opens");
     fails.send_record(&b"hello"[..]).await.expect("accepted");
