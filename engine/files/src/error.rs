@@ -192,7 +192,9 @@ impl ErrorClass {
             | Error::ListenerClosed
             | Error::Stopped(_)
             | Error::StreamReset { .. } => Self::Connect,
-            Error::AlreadyFinished | Error::StreamEnded | Error::Gap(_) => Self::Protocol,
+            Error::AlreadyFinished | Error::StreamEnded | Error::Gap(_) | Error::NotDialer => {
+                Self::Protocol
+            }
             Error::RetentionFull { .. } | Error::RecordTooLarge { .. } | Error::Limit { .. } => {
                 Self::Limit
             }

@@ -134,6 +134,7 @@ impl<K: Kernel> Shard<K> {
                 next_body: 0,
                 opens: VecDeque::new(),
                 drains: Vec::new(),
+                reconnects: Vec::new(),
                 is_dirty: false,
                 timer_ns: None,
                 has_attached: false,
@@ -236,6 +237,9 @@ impl<K: Kernel> Shard<K> {
         let is_resume = std::mem::replace(&mut session.has_attached, true);
         let epoch = session.proto.epoch();
         session.shared.set_state(SessionState::Connected { epoch });
+        for reply in session.reconnects.drain(..) {
+            drop(reply.send(Ok(epoch)));
+        }
         tracing::info!(session = %session.id, epoch = epoch.0, "attached");
         self.statistics.resumes += u64::from(is_resume);
         self.statistics.sessions_opened += u64::from(!is_resume);
@@ -437,6 +441,9 @@ impl<K: Kernel> Shard<K> {
         }
         for reply in session.drains.drain(..) {
             let _ = reply.send(());
+        }
+        for reply in session.reconnects.drain(..) {
+            drop(reply.send(Err(error.clone())));
         }
         let streams = std::mem::take(&mut session.streams);
         for (id, stream) in streams {

@@ -61,6 +61,8 @@ pub(crate) struct Dial {
     phase: Phase,
     addresses: VecDeque<Address>,
     attempts: u32,
+    /// The present attempt was asked for: who asks meanwhile shares it.
+    is_asked: bool,
     step_ns: u64,
     /// All of it must be over then; a resume is bounded by the session's own window instead.
     deadline_ns: Option<u64>,
@@ -122,6 +124,7 @@ impl<K: Kernel> Shard<K> {
             phase: Phase::Waiting,
             addresses: VecDeque::new(),
             attempts: 0,
+            is_asked: false,
             step_ns,
             deadline_ns,
             timer_ns: 0,
@@ -147,6 +150,7 @@ impl<K: Kernel> Shard<K> {
             return;
         };
         dial.attempts += 1;
+        dial.is_asked = false;
         // An attempt whose verdict was lost may stand at the peer: the next one must be newer.
         if dial.attempts > 1 {
             dial.epoch = Epoch(dial.epoch.0 + 1);
@@ -334,6 +338,31 @@ impl<K: Kernel> Shard<K> {
             self.announce_disconnected(session, attempts);
         }
         self.set_dial_timer(key, now_ns.saturating_add(delay_ns));
+    }
+
+    /// Somebody asks for a connection now: waiting is over, and an attempt that began by itself
+    /// (and may hang where the way has come back meanwhile) begins again.
+    pub(crate) fn hurry_dial(&mut self, key: DialKey) {
+        let Some(dial) = self.dials.get(key.0) else {
+            return;
+        };
+        if dial.is_asked && !matches!(dial.phase, Phase::Waiting) {
+            return;
+        }
+        let step_ns = nanoseconds(dial.redial.options.backoff.first);
+        self.abandon_attempt(key);
+        self.attempt(key);
+        if let Some(dial) = self.dials.get_mut(key.0) {
+            dial.step_ns = step_ns;
+        }
+        self.mark_asked(key);
+    }
+
+    /// The attempt that has just begun was asked for.
+    pub(crate) fn mark_asked(&mut self, key: DialKey) {
+        if let Some(dial) = self.dials.get_mut(key.0) {
+            dial.is_asked = true;
+        }
     }
 
     /// Ends what the present attempt has under way.

@@ -77,6 +77,9 @@ pub enum Error {
         /// What the kernel said.
         errno: Errno,
     },
+    /// Only the side that dialled a session can connect it again.
+    #[error("only the side that dialled the session can connect it again")]
+    NotDialer,
     /// The engine was shut down, or its shard has died.
     #[error("the engine has stopped")]
     EngineStopped,

@@ -15,6 +15,7 @@ use crate::listener::ListenerShared;
 use crate::payload::Payload;
 use crate::reply::Reply;
 use crate::session::{Session, SessionKey};
+use crate::session_entry::Reconnected;
 use crate::statistics::Statistics;
 use crate::stream::{Landed, Stream, StreamProgress, StreamShared, Written};
 use crate::target::Target;
@@ -65,7 +66,10 @@ pub(crate) enum Message {
         attempt: u32,
         result: std::io::Result<std::os::fd::OwnedFd>,
     },
-    ReconnectNow(SessionKey),
+    Reconnect {
+        session: SessionKey,
+        reply: Reconnected,
+    },
     Drain {
         session: SessionKey,
         reply: Reply<()>,

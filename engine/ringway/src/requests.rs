@@ -13,6 +13,7 @@ use crate::payload::Payload;
 use crate::purpose::Purpose;
 use crate::reply::Reply;
 use crate::session::{SessionKey, SessionState};
+use crate::session_entry::Reconnected;
 use crate::shard::Shard;
 use crate::stream::{Stream, StreamProgress, StreamShared};
 use crate::stream_entry::{BufferRequest, FileRequest, PendingSend, Request, Source, StreamEntry};
@@ -77,7 +78,7 @@ impl<K: Kernel> Shard<K> {
 
     pub(crate) fn on_session_message(&mut self, message: Message) {
         match message {
-            Message::ReconnectNow(session) => self.reconnect_now(session),
+            Message::Reconnect { session, reply } => self.reconnect(session, reply),
             Message::Drain { session, reply } => self.drain_requested(session, Some(reply)),
             Message::Close { session, reason } => self.close_session(session, reason),
             Message::SessionDropped(session) => self.drain_requested(session, None),
@@ -188,30 +189,41 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
-    pub(crate) fn reconnect_now(&mut self, key: SessionKey) {
-        let Some(session) = self.sessions.get(key.0) else {
-            return;
+    /// A connection is wanted now. The newest one wins when it has proven itself, so with one that
+    /// lives this is a switch-over. Whoever asks while an attempt that was asked for is under way
+    /// shares it, and its result.
+    pub(crate) fn reconnect(&mut self, key: SessionKey, reply: Reconnected) {
+        let error = self.ended_error(key);
+        let Some(session) = self.sessions.get_mut(key.0) else {
+            return drop(reply.send(Err(error)));
         };
+        if session.proto.is_closed() {
+            return drop(reply.send(Err(error)));
+        }
         if session.redial.is_none() {
+            return drop(reply.send(Err(Error::NotDialer)));
+        }
+        session.reconnects.retain(|other| !other.is_forgotten());
+        session.reconnects.push(reply);
+        if session.pending.is_some() {
             return;
         }
-        let (connection, dial) = (session.connection, session.dial);
-        match (connection, dial) {
-            // The newest connection wins when it has proven itself: one switch-over.
-            (Some(_), None) => self.dial_again(key),
-            (None, Some(dial)) => {
-                self.cancel_dial(dial);
+        match session.dial {
+            Some(dial) => self.hurry_dial(dial),
+            None => {
                 self.dial_again(key);
+                if let Some(dial) = self.sessions.get(key.0).and_then(|entry| entry.dial) {
+                    self.mark_asked(dial);
+                }
             }
-            (None, None) => self.redial_if_needed(key),
-            (Some(_), Some(_)) => {}
         }
     }
 
     pub(crate) fn drain_requested(&mut self, key: SessionKey, reply: Option<Reply<()>>) {
         let now = self.now();
         let Some(session) = self.sessions.get_mut(key.0) else {
-            return;
+            // It is over already: so is its drain.
+            return drop(reply.map(|reply| reply.send(())));
         };
         session.drains.extend(reply);
         session.proto.drain(now);

@@ -12,7 +12,7 @@ use crate::config::StreamOptions;
 use crate::mailbox::Mailbox;
 use crate::message::Message;
 use crate::queue::Queue;
-use crate::reply::reply;
+use crate::reply::{Answer, reply};
 use crate::session_end::{SessionEnd, StreamRemains};
 use crate::stream::{Stream, StreamShared};
 use crate::wakers::Wakers;
@@ -172,6 +172,21 @@ impl Session {
         .await
     }
 
+    /// Waits until a connection is attached; resolves at once if one is.
+    ///
+    /// # Errors
+    /// [`Error::SessionEnded`].
+    pub async fn connected(&self) -> Result<Epoch, Error> {
+        let mut state = self.state();
+        loop {
+            state = match state {
+                SessionState::Connected { epoch } => return Ok(epoch),
+                SessionState::Ended(reason) => return Err(Error::SessionEnded(reason)),
+                SessionState::Disconnected { .. } => self.state_changed(&state).await,
+            };
+        }
+    }
+
     /// Waits for the end and says why.
     pub async fn ended(&self) -> CloseReason {
         poll_fn(|context| {
@@ -209,7 +224,7 @@ impl Session {
             options,
             reply,
         });
-        answer.await?
+        answer.await?.map_err(|error| self.cause_of(error))
     }
 
     /// The next stream that the peer opened.
@@ -225,11 +240,40 @@ impl Session {
         WeakSession(Arc::downgrade(&self.0))
     }
 
-    /// Gives up the present connection, if any, and makes a new one at once. Only the side that
-    /// dialled can; elsewhere nothing happens.
+    /// Asks for a new connection at once, also while one lives: when it has proven itself it takes
+    /// over, and the older one is given up. Only the side that dialled can; elsewhere nothing
+    /// happens. [`reconnect`](Self::reconnect) waits for it.
     pub fn reconnect_now(&self) {
-        let key = self.shared().key;
-        self.shared().mailbox.send(Message::ReconnectNow(key));
+        drop(self.ask_to_reconnect());
+    }
+
+    /// As [`reconnect_now`](Self::reconnect_now); resolves with the epoch of the connection that
+    /// came of it. Concurrent calls share one attempt and its result. While nobody answers it goes
+    /// on trying, as after a lost connection, within the resume window.
+    ///
+    /// # Errors
+    /// [`Error::NotDialer`] where the peer dials; [`Error::SessionEnded`],
+    /// [`Error::EngineStopped`].
+    pub async fn reconnect(&self) -> Result<Epoch, Error> {
+        let answer = self.ask_to_reconnect().await?;
+        answer.map_err(|error| self.cause_of(error))
+    }
+
+    /// Why the session is over, where the shard only knows that it is.
+    fn cause_of(&self, error: Error) -> Error {
+        match (error, self.state()) {
+            (Error::StreamEnded, SessionState::Ended(reason)) => Error::SessionEnded(reason),
+            (error, _) => error,
+        }
+    }
+
+    fn ask_to_reconnect(&self) -> Answer<Result<Epoch, Error>> {
+        let (reply, answer) = reply();
+        let session = self.shared().key;
+        self.shared()
+            .mailbox
+            .send(Message::Reconnect { session, reply });
+        answer
     }
 
     /// Refuses new streams, lets accepted ones end, then closes. Bounded by the drain timeout.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use ringway_io::{Descriptor, FileStat};
-use ringway_proto::{BodyId, Established, SessionId, Side, StreamId};
+use ringway_proto::{BodyId, Epoch, Established, SessionId, Side, StreamId};
 
 use crate::config::{ConnectOptions, PathChoice, StreamOptions};
 use crate::connection::ConnectionKey;
@@ -40,6 +40,9 @@ pub(crate) struct PendingAttach {
     pub(crate) established: Established,
 }
 
+/// Answers a wish to reconnect: the epoch of the connection that came of it.
+pub(crate) type Reconnected = Reply<Result<Epoch, crate::Error>>;
+
 /// One session.
 pub(crate) struct SessionEntry {
     pub(crate) id: SessionId,
@@ -62,6 +65,8 @@ pub(crate) struct SessionEntry {
     pub(crate) next_body: u64,
     pub(crate) opens: VecDeque<(StreamOptions, Reply<Result<crate::Stream, crate::Error>>)>,
     pub(crate) drains: Vec<Reply<()>>,
+    /// Who wait for the next connection.
+    pub(crate) reconnects: Vec<Reconnected>,
     /// In the shard's list of sessions to look at before the turn ends.
     pub(crate) is_dirty: bool,
     /// When the protocol wants to be called, as registered with the timers.

@@ -75,6 +75,8 @@ on_both_kernels! {
         readers_that_never_read_do_not_stop_their_neighbours with small_window;
     reconnect:
         three_wishes_to_reconnect_are_one_attempt,
+        wishes_that_wait_share_one_attempt_and_its_result,
+        a_wish_does_not_wait_for_an_attempt_that_hangs,
         a_broken_connection_is_replaced_once,
         an_error_of_an_older_connection_does_not_touch_the_newer_one;
 }

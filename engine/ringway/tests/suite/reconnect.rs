@@ -1,8 +1,8 @@
 //! One connection takes the place of another: once, and for good.
 
-use ringway::{Session, SessionState, Stream};
+use ringway::{Epoch, Error, Session, SessionState, Status, Stream, StreamOptions};
 
-use crate::stage::{HEARTBEAT, Stage, both, pattern};
+use crate::stage::{HEARTBEAT, Stage, all, both, pattern};
 
 async fn reached(session: &Session, wanted: u64) {
     let mut state = session.state();
@@ -59,6 +59,60 @@ pub async fn three_wishes_to_reconnect_are_one_attempt(stage: Stage) {
     reached(&stage.near, 2).await;
     chat(&near, &far).await;
     assert_replaced_once(&stage).await;
+}
+
+// S8
+pub async fn wishes_that_wait_share_one_attempt_and_its_result(stage: Stage) {
+    let (near, far) = stage.stream().await;
+    stage.ground.close();
+    let wishes = all([&stage.near, &stage.near, &stage.near].map(ringway::Session::reconnect));
+    let opened = async {
+        // All three have been asked for, and hang.
+        stage.sleep(HEARTBEAT / 4).await;
+        let statistics = stage.near_engine.statistics().await.expect("counted");
+        assert_eq!(statistics.connections_dialled, 2, "one more than the first");
+        stage.ground.open();
+    };
+    let (epochs, ()) = both(wishes, opened).await;
+    assert_eq!(epochs, [Ok(Epoch(2)), Ok(Epoch(2)), Ok(Epoch(2))]);
+    assert_eq!(stage.near.connected().await, Ok(Epoch(2)));
+    assert_eq!(stage.far.reconnect().await, Err(Error::NotDialer));
+    chat(&near, &far).await;
+    assert_replaced_once(&stage).await;
+}
+
+/// An attempt that hangs where the way is gone does not keep the next wish waiting.
+pub async fn a_wish_does_not_wait_for_an_attempt_that_hangs(stage: Stage) {
+    let (near, far) = stage.stream().await;
+    stage.ground.close();
+    stage.ground.cut();
+    while matches!(stage.near.state(), SessionState::Connected { .. }) {
+        stage.sleep(HEARTBEAT / 8).await;
+    }
+    stage.sleep(HEARTBEAT / 4).await;
+    let dialled = || async {
+        let statistics = stage.near_engine.statistics().await;
+        statistics.expect("counted").connections_dialled
+    };
+    let before = dialled().await;
+    let asked = async {
+        stage.sleep(HEARTBEAT / 4).await;
+        assert!(dialled().await > before, "a new attempt");
+        stage.ground.open();
+    };
+    let (epoch, ()) = both(stage.near.reconnect(), asked).await;
+    assert_eq!(epoch, stage.near.connected().await);
+    chat(&near, &far).await;
+    stage.near.close(Status::ok());
+    // Also once the shard has forgotten it.
+    stage.near.ended().await;
+    stage.far.ended().await;
+    stage.sleep(HEARTBEAT).await;
+    let late = stage.near.reconnect().await;
+    assert!(matches!(late, Err(Error::SessionEnded(_))), "{late:?}");
+    let late = stage.near.open(StreamOptions::default()).await;
+    assert!(matches!(late, Err(Error::SessionEnded(_))), "{late:?}");
+    assert_eq!(stage.near.drain().await, Ok(()));
 }
 
 // S6: it is being read and written when it breaks, so both fail.
