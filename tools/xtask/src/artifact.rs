@@ -54,6 +54,19 @@ pub fn program(build: &Invocation, name: &str) -> Result<PathBuf> {
         })
 }
 
+/// Builds one benchmark and returns its path. To cargo it is a test, whether or not it has a
+/// harness.
+pub fn bench(build: &Invocation, name: &str) -> Result<PathBuf> {
+    let built = executables(build)?;
+    let bench = built.into_iter().find(|executable| executable.name == name);
+    bench
+        .map(|executable| executable.path)
+        .ok_or_else(|| Failure::NoExecutable {
+            line: build.to_string(),
+            name: name.to_owned(),
+        })
+}
+
 fn executable(artifact: Artifact) -> Option<Executable> {
     let manifest = artifact.manifest_path.as_std_path();
     let package_dir = manifest.parent().unwrap_or(manifest).to_owned();

@@ -58,7 +58,7 @@ pub fn run(options: &Options) -> Result<()> {
         "--bench",
         "compare",
     ]);
-    let program = artifact::program(&build, "compare")?;
+    let program = artifact::bench(&build, "compare")?;
     Invocation::new(program).args(options.arguments()).stream()
 }
 
