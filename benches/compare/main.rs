@@ -167,15 +167,11 @@ fn compare(options: &Options) -> Result<ExitCode> {
 fn measure(work: Work, ground: &Ground<'_>, options: &Options, report: &mut Report) {
     let goals = work.goals().iter().filter(|goal| options.wants(goal.0));
     let goals: Vec<_> = goals.copied().collect();
-    if let Some(why) = work.unavailable() {
-        let rows = goals
-            .iter()
-            .map(|goal| Row::not_available(work, *goal, why));
-        return report.rows.extend(rows);
-    }
     let mut sides = work.sides();
     sides.retain(|side| options.wants(*side));
+    // What ours cannot do, theirs can: their numbers are shown.
     let mut out: Vec<(Side, String)> = Vec::new();
+    out.extend(work.unavailable().map(|why| (Side::Ours, why.to_owned())));
     let mut runs = Vec::new();
     // Round 0 finds cold caches, unallocated heaps and half-written files.
     for round in 0..=ground.plan.pairs {
@@ -208,9 +204,10 @@ fn measure(work: Work, ground: &Ground<'_>, options: &Options, report: &mut Repo
             .iter()
             .find(|(side, _)| [goal.0, Side::Ours].contains(side));
         report.rows.push(match failed {
+            Some((Side::Ours, why)) => Row::not_available(work, goal, &runs, why),
             Some((side, why)) => {
                 let why = format!("{} failed: {why}", side.title());
-                Row::not_available(work, goal, why)
+                Row::not_available(work, goal, &runs, why)
             }
             None => Row::of(work, goal, &runs),
         });

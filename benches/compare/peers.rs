@@ -19,6 +19,9 @@ use clap::{Args, Subcommand};
 use ringway_benches::job::{ReceiveJob, SendJob, play};
 use ringway_benches::{Result, engine_side, plain_side};
 
+use self::loops::End;
+use self::ping::Wait;
+
 /// Of one round trip, and of one record.
 const MESSAGE_BYTES: usize = 64;
 
@@ -42,6 +45,8 @@ pub enum Role {
     LoopSend(SendJob),
     /// read, write
     LoopReceive(ReceiveJob),
+    /// read, write, and onto the disk
+    DiskReceive(ReceiveJob),
     /// splice from the socket into a file
     SpliceReceive(ReceiveJob),
     /// tokio: `copy_buf`
@@ -56,6 +61,10 @@ pub enum Role {
     PingServe(MessageJob),
     /// Blocking sockets, 64 bytes there and back
     PingCall(MessageJob),
+    /// Spinning sockets, 64 bytes there and back
+    SpinServe(MessageJob),
+    /// Spinning sockets, 64 bytes there and back
+    SpinCall(MessageJob),
     /// The engine: a stream's bytes there and back
     StreamServe(MessageJob),
     /// The engine: a stream's bytes there and back
@@ -123,14 +132,17 @@ impl Role {
             Self::PlainReceive(job) => play(job.work.core, || plain_side::receive(job)),
             Self::MemorySend(job) => play(job.work.core, || loops::send_memory(job)),
             Self::LoopSend(job) => play(job.work.core, || loops::send(job)),
-            Self::LoopReceive(job) => play(job.work.core, || loops::receive(job)),
+            Self::LoopReceive(job) => play(job.work.core, || loops::receive(job, End::Cached)),
+            Self::DiskReceive(job) => play(job.work.core, || loops::receive(job, End::OnDisk)),
             Self::SpliceReceive(job) => play(job.work.core, || loops::splice(job)),
             Self::TokioSend(job) => play(job.work.core, || tokio_copy::send(job)),
             Self::TokioReceive(job) => play(job.work.core, || tokio_copy::receive(job)),
             Self::UringSend(job) => play(job.work.core, || uring_copy::send(job)),
             Self::UringReceive(job) => play(job.work.core, || uring_copy::receive(job)),
-            Self::PingServe(job) => play(job.core, ping::serve),
-            Self::PingCall(job) => play(job.core, || ping::call(job)),
+            Self::PingServe(job) => play(job.core, || ping::serve(Wait::Blocking)),
+            Self::PingCall(job) => play(job.core, || ping::call(job, Wait::Blocking)),
+            Self::SpinServe(job) => play(job.core, || ping::serve(Wait::Spinning)),
+            Self::SpinCall(job) => play(job.core, || ping::call(job, Wait::Spinning)),
             Self::StreamServe(job) => play(job.core, records::serve_bytes),
             Self::StreamCall(job) => play(job.core, || records::call_bytes(job)),
             Self::RecordServe(job) => play(job.core, records::serve),

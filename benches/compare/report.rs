@@ -104,11 +104,15 @@ impl Row {
         }
     }
 
-    /// Of a work that ours cannot do, or a side that failed.
-    pub fn not_available(work: Work, goal: Goal, why: impl Into<String>) -> Self {
+    /// Of a work that ours cannot do, or a side that failed; with what was measured all the same.
+    pub fn not_available(work: Work, goal: Goal, runs: &[Run], why: impl Into<String>) -> Self {
         Self {
             not_available: Some(why.into()),
-            ..Self::of(work, goal, &[])
+            // Rounds before a failure prove nothing, and what was promised is missed.
+            ratio: None,
+            pairs: 0,
+            met: goal.2.number().map(|_| false),
+            ..Self::of(work, goal, runs)
         }
     }
 
@@ -125,7 +129,8 @@ impl Row {
                 let _ = write!(text, "{ratio:<22} {numbers:<18} {} pairs", self.pairs);
             }
             (Some(why), _) => {
-                let _ = write!(text, "not available: {why}");
+                let theirs = self.theirs.map(short).unwrap_or_default();
+                let _ = write!(text, "not available: {why}; theirs: {theirs}");
             }
             (None, None) => text += "no pair was measured",
         }

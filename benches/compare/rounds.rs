@@ -57,7 +57,7 @@ impl Ground<'_> {
             (_, Side::IperfFile) => external::iperf(self, Some(&self.files.source_path())),
             (_, Side::Iperf) => external::iperf(self, None),
             (Work::SmallFiles, side) => self.small_files(side),
-            (Work::PingPong | Work::Echoes, side) => self.messages(work, side),
+            (Work::PingPong | Work::SpinPingPong | Work::Echoes, side) => self.messages(work, side),
             (work, side) => self.bulk(work, side),
         }
     }
@@ -68,15 +68,19 @@ impl Ground<'_> {
             (_, Side::Ours) => ("engine-send", "engine-receive"),
             (_, Side::Send) => ("memory-send", "plain-receive"),
             (_, Side::ReadWrite) => ("loop-send", "loop-receive"),
+            (_, Side::Buffered) => ("loop-send", "disk-receive"),
             (_, Side::SpliceLoop) => ("plain-send", "splice-receive"),
             (_, Side::Tokio) => ("tokio-send", "tokio-receive"),
             (_, Side::TokioUring) => ("uring-send", "uring-receive"),
             (_, Side::Sendfile | Side::RecvPwrite) => ("plain-send", "plain-receive"),
             (_, side) => return Err(format!("{side:?} does not do {work:?}").into()),
         };
-        let into_file = work == Work::HotFile;
+        let into_file = matches!(work, Work::HotFile | Work::ColdFile);
         if into_file {
             self.files.blot()?;
+        }
+        if work == Work::ColdFile {
+            self.files.cool()?;
         }
         let pair = Pair { send, receive };
         let sample = self.run(&pair, |command, is_sender| {
@@ -99,7 +103,8 @@ impl Ground<'_> {
     fn messages(&self, work: Work, side: Side) -> Result<Sample> {
         let (send, receive) = match (work, side) {
             (Work::PingPong, Side::Ours) => ("stream-call", "stream-serve"),
-            (Work::PingPong, _) => ("ping-call", "ping-serve"),
+            (_, Side::BlockingPingPong) => ("ping-call", "ping-serve"),
+            (_, Side::SpinningPingPong) => ("spin-call", "spin-serve"),
             (_, Side::Ours) => ("record-call", "record-serve"),
             _ => ("frame-call", "frame-serve"),
         };

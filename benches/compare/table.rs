@@ -211,7 +211,7 @@ impl Side {
             Self::Tar => "tar through a plain TCP pair, sync -f",
             Self::BlockingPingPong => "bare blocking ping-pong",
             Self::SpinningPingPong => "bare spinning ping-pong",
-            Self::Buffered => "buffered read/write loops",
+            Self::Buffered => "buffered read/write loops, fdatasync",
             Self::TokioFrames => "tokio LengthDelimited, batched",
         }
     }

@@ -9,6 +9,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::statvfs::statvfs;
 
 use crate::Result;
@@ -91,6 +92,18 @@ impl Files {
     pub fn blot(&self) -> io::Result<()> {
         for at in self.spots() {
             self.sink.write_all_at(&[0; SPOT_BYTES], at)?;
+        }
+        Ok(())
+    }
+
+    /// Writes both to the disk and takes them out of the page cache (posix_fadvise(2)).
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn cool(&self) -> io::Result<()> {
+        for file in [&self.source, &self.sink] {
+            file.sync_all()?;
+            posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
         }
         Ok(())
     }

@@ -66,8 +66,17 @@ pub fn send(job: &SendJob) -> Result<Outcome> {
     finished(socket, begun, job.work.bytes())
 }
 
+/// When all is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// In the page cache, or dropped.
+    Cached,
+    /// On the disk: fdatasync(2).
+    OnDisk,
+}
+
 /// `read` from the socket, `write` to the file if there is one.
-pub fn receive(job: &ReceiveJob) -> Result<Outcome> {
+pub fn receive(job: &ReceiveJob, end: End) -> Result<Outcome> {
     let sink = job.open_sink()?;
     let mut socket = accept()?;
     let mut memory = PageBuffer::new(LOOP_BYTES);
@@ -83,6 +92,9 @@ pub fn receive(job: &ReceiveJob) -> Result<Outcome> {
             sink.write_all_at(&memory.bytes()[..count], at)?;
         }
         received += count as u64;
+    }
+    if let (Some(sink), End::OnDisk) = (&sink, end) {
+        sink.sync_data()?;
     }
     taken(socket, received)
 }

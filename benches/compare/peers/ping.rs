@@ -1,6 +1,7 @@
-//! The bare ping-pong: two blocking sockets, nothing else.
+//! The bare ping-pong: two sockets, blocking or spinning, nothing else.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
 use std::time::Instant;
 
 use hdrhistogram::Histogram;
@@ -10,28 +11,61 @@ use ringway_benches::plain_side::{accept, connect};
 
 use super::{Clock, MESSAGE_BYTES, MessageJob};
 
+/// How a side waits for the other's message.
+#[derive(Clone, Copy)]
+pub enum Wait {
+    /// Asleep in recv(2).
+    Blocking,
+    /// Asking again and again.
+    Spinning,
+}
+
+impl Wait {
+    fn prepare(self, socket: &TcpStream) -> io::Result<()> {
+        socket.set_nodelay(true)?;
+        socket.set_nonblocking(matches!(self, Self::Spinning))
+    }
+
+    /// Fills `message`; both sockets always have room for one, so that sending needs no wait.
+    fn receive(self, socket: &mut TcpStream, message: &mut [u8]) -> io::Result<()> {
+        if matches!(self, Self::Blocking) {
+            return socket.read_exact(message);
+        }
+        let mut filled = 0;
+        while filled < message.len() {
+            match socket.read(&mut message[filled..]) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::hint::spin_loop(),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Sends back what comes, until nothing does.
-pub fn serve() -> Result<Outcome> {
+pub fn serve(wait: Wait) -> Result<Outcome> {
     let mut socket = accept()?;
-    socket.set_nodelay(true)?;
+    wait.prepare(&socket)?;
     let mut message = [0; MESSAGE_BYTES];
-    while socket.read_exact(&mut message).is_ok() {
+    while wait.receive(&mut socket, &mut message).is_ok() {
         socket.write_all(&message)?;
     }
     Ok(Outcome::default())
 }
 
 /// One message at a time.
-pub fn call(job: &MessageJob) -> Result<Outcome> {
+pub fn call(job: &MessageJob, wait: Wait) -> Result<Outcome> {
     let mut socket = connect(&job.address)?;
-    socket.set_nodelay(true)?;
+    wait.prepare(&socket)?;
     let mut message = [7; MESSAGE_BYTES];
     let mut histogram = histogram();
     let clock = Clock::start(job);
     loop {
         let begun = Instant::now();
         socket.write_all(&message)?;
-        socket.read_exact(&mut message)?;
+        wait.receive(&mut socket, &mut message)?;
         let now = Instant::now();
         if clock.counts(begun) {
             histogram.saturating_record(u64::try_from((now - begun).as_nanos())?);
