@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use ringway_benches::Result;
+use ringway_benches::comparison::sample::Sample;
 use ringway_benches::job::CONGESTION_CONTROL;
 use ringway_benches::run::Account;
 use serde_json::Value;
 
 use crate::rounds::Ground;
-use crate::sample::Sample;
 
 /// Ends with this value.
 struct Ended(Option<Child>);

@@ -1,9 +1,9 @@
 //! `cargo xtask compare`: the engine beside everybody else that moves bytes on this machine.
 //!
 //! ```text
-//!  table   what is compared with what          rounds    each round: ours, then every peer of the work
-//!  peers   our processes, and theirs           external  iperf3, nginx + curl
-//!  report  ratios round by round, the table    namespace the same congestion control for all
+//!  rounds   each round: ours, then every peer    external   iperf3, nginx + curl
+//!  peers    our processes, and theirs            namespace  the same congestion control for all
+//!  library  comparison: what is compared with what, ratios round by round, the table
 //! ```
 //!
 //! Either end of a run is a process of its own on a core of its own. All sides of a work take turns
@@ -16,11 +16,8 @@
 mod external;
 mod namespace;
 mod peers;
-mod report;
 mod rounds;
-mod sample;
 mod small_files;
-mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,16 +25,17 @@ use std::time::Duration;
 
 use clap::Parser;
 use ringway_benches::Result;
+use ringway_benches::comparison::report::{Report, Row, Run};
+use ringway_benches::comparison::sample::Sample;
+use ringway_benches::comparison::table::{Side, Work};
 use ringway_benches::environment::Environment;
 use ringway_benches::files::Files;
 use ringway_benches::job::CONGESTION_CONTROL;
 use ringway_benches::run::wait_for_calm;
 
 use crate::peers::Role;
-use crate::report::{Report, Row, Run};
 use crate::rounds::{Ground, Plan};
 use crate::small_files::SmallFiles;
-use crate::table::{Side, Work};
 
 /// The engine beside everybody else that moves bytes on this machine
 #[derive(Parser)]
@@ -216,7 +214,7 @@ fn measure(work: Work, ground: &Ground<'_>, options: &Options, report: &mut Repo
 }
 
 /// So that somebody who looks on sees that it goes on; the table is the result.
-fn tell(work: Work, side: Side, round: u32, sample: &sample::Sample) {
+fn tell(work: Work, side: Side, round: u32, sample: &Sample) {
     let shown = work.goals().iter().map(|goal| goal.1);
     let mut seen = Vec::new();
     let mut text = String::new();

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use ringway_benches::comparison::sample::Sample;
+use ringway_benches::comparison::table::{Side, Work};
 use ringway_benches::files::Files;
 use ringway_benches::run::{Account, Processes};
 use ringway_benches::{Result, cores};
 
 use crate::external;
-use crate::sample::Sample;
 use crate::small_files::SmallFiles;
-use crate::table::{Side, Work};
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]

@@ -3,6 +3,7 @@
 //! most: the engine as an application uses it, and the fewest system calls that do the same.
 #![forbid(unsafe_code)]
 
+pub mod comparison;
 pub mod cores;
 pub mod engine_side;
 pub mod environment;

@@ -2,7 +2,7 @@
 //! compares, and runs it.
 //!
 //! The comparison itself is `benches/compare`: what is compared with what, and what is to be
-//! reached, stands in its `table.rs`.
+//! reached, stands in `benches/src/comparison/table.rs`.
 
 use crate::apt;
 use crate::artifact;

@@ -109,6 +109,7 @@ impl Work {
     ];
 
     /// For people.
+    #[must_use]
     pub fn title(self) -> &'static str {
         match self {
             Self::HotDiscard => "hot file -> discard, one session",
@@ -123,6 +124,7 @@ impl Work {
     }
 
     /// Why ours cannot be measured, if so. Such a row is not met.
+    #[must_use]
     pub fn unavailable(self) -> Option<&'static str> {
         match self {
             Self::ColdFile => Some("the engine has no O_DIRECT path for files yet"),
@@ -132,6 +134,7 @@ impl Work {
     }
 
     /// Against whom, in what, with what target.
+    #[must_use]
     pub fn goals(self) -> &'static [Goal] {
         use Metric::{Cpu, CpuPerMessage, P50, Rate, SenderCpu, Throughput};
         use Target::{AtLeast, AtMost, None};
@@ -182,6 +185,7 @@ impl Work {
     }
 
     /// Ours, then everybody it is compared with.
+    #[must_use]
     pub fn sides(self) -> Vec<Side> {
         let mut sides = vec![Side::Ours];
         for (side, ..) in self.goals() {
@@ -195,6 +199,7 @@ impl Work {
 
 impl Side {
     /// For people.
+    #[must_use]
     pub fn title(self) -> &'static str {
         match self {
             Self::Ours => "ringway",
@@ -219,6 +224,7 @@ impl Side {
 
 impl Metric {
     /// With its unit.
+    #[must_use]
     pub fn title(self) -> &'static str {
         match self {
             Self::Throughput => "throughput, GB/s",
@@ -233,6 +239,7 @@ impl Metric {
 
 impl Target {
     /// Whether a ratio reaches it; nothing promised, nothing missed.
+    #[must_use]
     pub fn is_met(self, ratio: f64) -> Option<bool> {
         match self {
             Self::AtLeast(least) => Some(ratio >= least),
@@ -242,6 +249,7 @@ impl Target {
     }
 
     /// The number.
+    #[must_use]
     pub fn number(self) -> Option<f64> {
         match self {
             Self::AtLeast(number) | Self::AtMost(number) => Some(number),

@@ -2,21 +2,27 @@
 
 use std::fmt::Write;
 
-use ringway_benches::environment::Environment;
-use ringway_benches::quartiles::Quartiles;
 use serde::Serialize;
 
-use crate::sample::Sample;
-use crate::table::{Goal, Metric, Side, Target, Work};
+use super::sample::Sample;
+use super::table::{Goal, Metric, Side, Target, Work};
+use crate::environment::Environment;
+use crate::quartiles::Quartiles;
 
 /// The whole document.
 #[derive(Serialize)]
 pub struct Report {
+    /// Where.
     pub environment: Environment,
+    /// Of sockets that do not choose.
     pub congestion_control: String,
+    /// Of each run that moves bytes.
     pub run_bytes: u64,
+    /// Of each run of messages.
     pub seconds: f64,
+    /// In the directory that is sent.
     pub small_files: u32,
+    /// One for each comparison.
     pub rows: Vec<Row>,
     /// Every run, in the order they were made.
     pub runs: Vec<Run>,
@@ -27,17 +33,25 @@ pub struct Report {
 /// One comparison.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
+    /// What is done.
     pub work: Work,
+    /// The same for people.
     pub title: &'static str,
+    /// Who else does it.
     pub against: Side,
+    /// The same for people.
     pub against_title: &'static str,
+    /// What is compared.
     pub metric: Metric,
     /// Median over the runs; null where it could not be measured.
     pub ours: Option<f64>,
+    /// The same of the peer.
     pub theirs: Option<f64>,
     /// Ours by theirs, round by round.
     pub ratio: Option<Quartiles>,
+    /// Rounds in which both were measured.
     pub pairs: usize,
+    /// Of the median ratio; null where nothing was promised.
     pub target: Option<f64>,
     /// Which ratio is the better one.
     pub better: Option<&'static str>,
@@ -52,14 +66,19 @@ pub struct Row {
 /// One run of one side.
 #[derive(Clone, Debug, Serialize)]
 pub struct Run {
+    /// Of what.
     pub work: Work,
+    /// By whom.
     pub side: Side,
+    /// Counted from 1.
     pub round: u32,
+    /// What it came to.
     pub sample: Sample,
 }
 
 impl Row {
     /// Of rounds in which both sides ran.
+    #[must_use]
     pub fn of(work: Work, goal: Goal, runs: &[Run]) -> Self {
         let (against, metric, target) = goal;
         let of = |side: Side| {
@@ -152,6 +171,7 @@ impl Row {
 
 impl Report {
     /// What stands above the table.
+    #[must_use]
     pub fn heading(&self) -> String {
         let at = &self.environment;
         let mut text = String::new();
@@ -179,6 +199,7 @@ impl Report {
     }
 
     /// All rows.
+    #[must_use]
     pub fn table(&self) -> String {
         let mut text = String::from("\nours by theirs: median [quartiles], then ours : theirs\n");
         let mut last = None;
@@ -203,6 +224,7 @@ impl Report {
     }
 
     /// Whether every target was met.
+    #[must_use]
     pub fn is_met(&self) -> bool {
         self.rows.iter().all(|row| row.met != Some(false))
     }
@@ -215,5 +237,103 @@ fn short(value: f64) -> String {
         it if it >= 100.0 => format!("{it:.1}"),
         it if it >= 1.0 => format!("{it:.2}"),
         it => format!("{it:.3}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(side: Side, round: u32, seconds: f64, cpu_s: f64) -> Run {
+        let sample = Sample {
+            seconds,
+            bytes: 1_000_000_000,
+            cpu_s,
+            ..Sample::default()
+        };
+        Run {
+            work: Work::HotDiscard,
+            side,
+            round,
+            sample,
+        }
+    }
+
+    const THROUGHPUT: Goal = (Side::Sendfile, Metric::Throughput, Target::AtLeast(0.95));
+    const CPU: Goal = (Side::Sendfile, Metric::Cpu, Target::AtMost(1.1));
+
+    /// The machine is twice as slow in the second round: within a round nothing of it is seen.
+    #[test]
+    fn ratios_are_formed_within_a_round() {
+        let runs = [
+            run(Side::Ours, 1, 1.0, 1.0),
+            run(Side::Sendfile, 1, 1.0, 1.0),
+            run(Side::Ours, 2, 2.0, 2.0),
+            run(Side::Sendfile, 2, 2.0, 2.0),
+            run(Side::Ours, 3, 1.0, 1.0),
+        ];
+        let row = Row::of(Work::HotDiscard, THROUGHPUT, &runs);
+        let ratio = row.ratio.expect("measured");
+        assert_eq!(
+            (ratio.q1, ratio.median, ratio.q3, row.pairs),
+            (1.0, 1.0, 1.0, 2)
+        );
+        assert_eq!(row.met, Some(true));
+    }
+
+    #[test]
+    fn a_target_is_a_floor_for_throughput_and_a_ceiling_for_cost() {
+        let runs = [
+            run(Side::Ours, 1, 1.1, 1.2),
+            run(Side::Sendfile, 1, 1.0, 1.0),
+        ];
+        let throughput = Row::of(Work::HotDiscard, THROUGHPUT, &runs);
+        let cpu = Row::of(Work::HotDiscard, CPU, &runs);
+        assert_eq!((throughput.met, cpu.met), (Some(false), Some(false)));
+        assert_eq!(
+            (throughput.better, cpu.better),
+            (Some("higher"), Some("lower"))
+        );
+        let open = (Side::Sendfile, Metric::Cpu, Target::None);
+        assert_eq!(Row::of(Work::HotDiscard, open, &runs).met, None);
+    }
+
+    #[test]
+    fn what_was_promised_and_not_measured_is_missed_even_after_good_rounds() {
+        let good = [
+            run(Side::Ours, 1, 1.0, 1.0),
+            run(Side::Sendfile, 1, 1.0, 1.0),
+        ];
+        let row = Row::not_available(Work::HotDiscard, THROUGHPUT, &good, "it broke");
+        assert_eq!((row.ratio, row.pairs, row.met), (None, 0, Some(false)));
+        assert_eq!(row.theirs, Some(1.0));
+        assert!(row.text().contains("it broke") && row.text().contains("NOT MET"));
+        assert_eq!(Row::of(Work::HotDiscard, CPU, &[]).met, Some(false));
+    }
+
+    #[test]
+    fn a_row_of_the_document_has_what_readers_look_for() {
+        let row = Row::of(Work::HotDiscard, CPU, &[run(Side::Ours, 1, 1.0, 1.0)]);
+        let row = serde_json::to_value(row).expect("JSON");
+        for name in [
+            "work", "against", "metric", "ours", "theirs", "ratio", "pairs", "target", "met",
+        ] {
+            assert!(row.get(name).is_some(), "{name}");
+        }
+        assert_eq!(
+            (&row["work"], &row["metric"]),
+            (&"hot-discard".into(), &"cpu".into())
+        );
+    }
+
+    #[test]
+    fn every_work_has_a_target_and_ours_comes_first() {
+        for work in Work::ALL {
+            assert!(
+                work.goals().iter().any(|goal| goal.2.number().is_some()),
+                "{work:?}"
+            );
+            assert_eq!(work.sides()[0], Side::Ours);
+        }
     }
 }

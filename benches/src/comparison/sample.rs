@@ -1,17 +1,20 @@
 //! What one run of one side came to.
 
-use ringway_benches::job::Outcome;
+use crate::job::Outcome;
 use serde::Serialize;
 
-use crate::table::Metric;
+use super::table::Metric;
 
 /// Everything is of the whole run, both processes, from their start to their end.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Sample {
     /// From the first byte, or the first message that counts, to the last.
     pub seconds: f64,
+    /// Moved.
     pub bytes: u64,
+    /// Answered.
     pub messages: u64,
+    /// Median round trip, µs.
     pub p50_us: f64,
     /// User and system time of all processes of the run.
     pub cpu_s: f64,
@@ -23,6 +26,7 @@ pub struct Sample {
 
 impl Sample {
     /// From what the sending or calling process told.
+    #[must_use]
     pub fn of(outcome: &Outcome, cpu_s: f64, others_cores: f64) -> Self {
         Self {
             seconds: outcome.seconds,
@@ -36,6 +40,7 @@ impl Sample {
     }
 
     /// In one respect; `None` where it does not apply.
+    #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     pub fn value(&self, metric: Metric) -> Option<f64> {
         let (gb, messages) = (self.bytes as f64 / 1e9, self.messages as f64);
