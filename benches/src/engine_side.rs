@@ -147,7 +147,7 @@ async fn discard(stream: &Stream) -> std::result::Result<u64, ringway::Error> {
 pub fn counters(statistics: &Statistics) -> Vec<(String, u64)> {
     let paths = BodyPath::ALL
         .iter()
-        .map(|&path| (path.name(), statistics.paths.bytes(path)));
+        .map(|&path| (path.name(), statistics.path_bytes.bytes(path)));
     paths
         .chain(statistics.counters())
         .filter(|&(_, value)| value > 0)

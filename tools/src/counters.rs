@@ -25,7 +25,7 @@ pub(crate) fn all(statistics: &Statistics) -> Value {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), json!(value)));
     let mut document = Map::from_iter(counters);
-    document.insert("paths".into(), paths_sent(&statistics.paths));
+    document.insert("paths".into(), paths_sent(&statistics.path_bytes));
     Value::Object(document)
 }
 
@@ -39,7 +39,7 @@ mod tests {
             resumes: 3,
             ..Statistics::default()
         };
-        statistics.paths.add(BodyPath::SpliceFile, 7);
+        statistics.path_bytes.add(BodyPath::SpliceFile, 7);
         let document = all(&statistics);
         assert_eq!(document["resumes"], 3);
         assert_eq!(document["paths"]["splice_file"], 7);

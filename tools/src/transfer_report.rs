@@ -46,7 +46,7 @@ pub(crate) fn tell(
 
 fn document(direction: Direction, report: &TransferReport, statistics: &Statistics) -> Value {
     let paths = match direction {
-        Direction::Put => counters::paths_sent(&statistics.paths),
+        Direction::Put => counters::paths_sent(&statistics.path_bytes),
         Direction::Get => counters::paths_received(statistics),
     };
     let files: Vec<_> = report.files.iter().map(file).collect();

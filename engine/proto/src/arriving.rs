@@ -225,6 +225,7 @@ impl Session {
         let from = receive.received;
         receive.received = from.max(arriving.offset + arriving.taken);
         receive.unacked += receive.received - from;
+        let new = receive.received - from;
         self.credit.receive(from, receive.received);
         if is_whole && arriving.records_behind() > receive.records {
             receive.records = arriving.records_behind();
@@ -232,6 +233,14 @@ impl Session {
         }
         let is_step = receive.unacked >= ACK_STEP_BYTES;
         let is_small = is_whole && arriving.length < ACK_AT_ONCE_BYTES;
+        let is_wait_news = receive.is_wait_news();
+        self.statistics.received_bytes += new;
+        if new > 0 {
+            self.watch_new_byte(now);
+        }
+        if is_wait_news {
+            self.watch_reader(now, id);
+        }
         if is_step || is_small || (is_whole && arriving.finishes) {
             self.owe_ack(id);
         } else {
@@ -296,6 +305,7 @@ impl Session {
         };
         if let Some((status, offset)) = state.receive.reach_finish() {
             state.owes.stop = false;
+            self.watch_reader(now, id);
             self.events.push_back(Event::Finished {
                 stream: id,
                 status,
@@ -350,6 +360,7 @@ impl Session {
             // What was lost in flight counted against the session: it is returned at once.
             self.credit.receive(from, offset);
             self.credit.consume(from, offset);
+            self.watch_reader(now, id);
             self.events.push_back(Event::Reset {
                 stream: id,
                 status,

@@ -1,5 +1,7 @@
 //! What a session tells its application.
 
+use std::time::Duration;
+
 use crate::close_reason::CloseReason;
 use crate::id::{BodyId, StreamId};
 use crate::status::Status;
@@ -86,6 +88,12 @@ pub enum Event {
     OpenUnblocked,
     /// Both directions have ended; the id is forgotten.
     StreamEnded(StreamId),
+    /// A lost connection is overcome: so long after the loss the first new body byte was sent or
+    /// received. Not told if none comes within a heartbeat of the attach.
+    Resumed {
+        /// From the loss to that byte.
+        gap: Duration,
+    },
     /// Nothing was heard for two heartbeat intervals: drop the connection and detach.
     PeerSilent,
     /// The peer wants no new streams.

@@ -51,10 +51,12 @@ mod session_in;
 mod session_out;
 mod session_report;
 mod session_timer;
+mod session_watch;
 mod status;
 mod stream;
 mod time;
 mod violation;
+mod wait_clock;
 mod wire;
 
 pub use accept::{Accept, AllowedNames, Authentication, Claim, Decision, KeyGrant, Need};
@@ -76,11 +78,13 @@ pub use priority::Priority;
 pub use refusal::{Refusal, RefusalCode};
 pub use session::{BodyKind, Offer, Retention, Session, StreamOptions, Transmit};
 pub use session_error::{OpenError, SendError, SessionError};
-pub use session_report::{RetainedBody, SessionStatistics, StreamReport};
+pub use session_report::{RetainedBody, SessionStatistics, StreamReport, StreamStatistics};
+pub use session_watch::SendWait;
 pub use status::Status;
 pub use stream::StreamProgress;
 pub use time::Time;
 pub use violation::{Rule, Violation};
+pub use wait_clock::WaitClock;
 
 #[doc(hidden)]
 pub mod testing {

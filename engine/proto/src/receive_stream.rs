@@ -5,6 +5,7 @@ use crate::gap::ReceivedGaps;
 use crate::id::StreamId;
 use crate::limit::OFFSET_MAX;
 use crate::status::Status;
+use crate::wait_clock::WaitClock;
 
 /// How the peer ended its direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub(crate) struct ReceiveStream {
     pub(crate) stop: Option<Status>,
     /// Of a lossy stream.
     pub(crate) gaps: Option<Box<ReceivedGaps>>,
+    /// Waits of the peer for our application to take what it has sent.
+    pub(crate) reader_wait: WaitClock,
 }
 
 impl ReceiveStream {
@@ -51,6 +54,7 @@ impl ReceiveStream {
             end: ReceiveEnd::Open,
             stop: None,
             gaps: None,
+            reader_wait: WaitClock::default(),
         }
     }
 
@@ -71,6 +75,16 @@ impl ReceiveStream {
     /// The application has taken all that came.
     pub(crate) fn is_read(&self) -> bool {
         self.consumed == self.received
+    }
+
+    /// The sender has used up what it was granted, and waits for the application.
+    pub(crate) fn is_reader_awaited(&self) -> bool {
+        self.received >= self.credit && !self.is_read() && !self.has_ended()
+    }
+
+    /// Whether its clock says something else.
+    pub(crate) fn is_wait_news(&self) -> bool {
+        self.is_reader_awaited() != self.reader_wait.is_running()
     }
 
     /// What the sender is to know.

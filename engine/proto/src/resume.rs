@@ -39,7 +39,7 @@ pub(crate) struct PeerResume {
 
 impl Session {
     /// States everything again, and rewinds every stream to what was acked.
-    pub(crate) fn begin_resume(&mut self, resumed: bool) {
+    pub(crate) fn begin_resume(&mut self, now: Time, resumed: bool) {
         self.statistics.unacked_bytes = 0;
         let ids: Vec<StreamId> = self.streams.keys().copied().collect();
         for &id in &ids {
@@ -65,16 +65,17 @@ impl Session {
             self.resume_out = Some(ResumeOut { streams, seen });
             self.resume_in = Some(PeerResume::default());
         } else {
-            self.start_all();
+            self.start_all(now);
         }
     }
 
     /// Every stream may send.
-    fn start_all(&mut self) {
+    fn start_all(&mut self, now: Time) {
         let ids: Vec<StreamId> = self.streams.keys().copied().collect();
         for id in ids {
             self.apply_failure(id);
             self.queue(id);
+            self.watch_credit(now, id);
             self.owe_finish(id);
         }
     }
@@ -147,7 +148,7 @@ impl Session {
             }
         }
         if self.closed.is_none() {
-            self.start_all();
+            self.start_all(now);
         }
         Ok(())
     }

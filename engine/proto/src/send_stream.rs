@@ -20,6 +20,7 @@ use crate::ready::Lane;
 use crate::session::BodyKind;
 use crate::status::Status;
 use crate::stream::Owed;
+use crate::wait_clock::WaitClock;
 
 /// A payload that is not wholly acked, or a gap where some were dropped (`dropping`).
 #[derive(Clone, Debug)]
@@ -101,6 +102,10 @@ pub(crate) struct SendStream {
     pub(crate) is_end_sent: bool,
     pub(crate) is_end_acked: bool,
     pub(crate) extents: VecDeque<Extent>,
+    /// Bytes given to a connection again.
+    pub(crate) replayed: u64,
+    /// Waits for the stream's own credit.
+    pub(crate) credit_wait: WaitClock,
     /// Index of the extent to be sent next, and how much of it was.
     pub(crate) cursor: usize,
     pub(crate) cursor_bytes: u64,
@@ -131,6 +136,8 @@ impl SendStream {
             is_end_sent: false,
             is_end_acked: false,
             extents: VecDeque::new(),
+            replayed: 0,
+            credit_wait: WaitClock::default(),
             cursor: 0,
             cursor_bytes: 0,
             record_start: 0,
@@ -202,6 +209,25 @@ impl SendStream {
         self.cursor == 0 && self.in_flight == 0
     }
 
+    /// There is something to send that the stream's credit does not allow.
+    pub(crate) fn is_out_of_credit(&self) -> bool {
+        let is_sending = !matches!(self.end, SendEnd::Reset(..)) && self.failed.is_none();
+        let extent = self.extents.get(self.cursor).filter(|_| is_sending);
+        extent.is_some_and(|extent| {
+            extent.length > self.cursor_bytes && extent.start + self.cursor_bytes >= self.credit
+        })
+    }
+
+    /// Whether its clock says something else.
+    pub(crate) fn is_wait_news(&self) -> bool {
+        self.is_out_of_credit() != self.credit_wait.is_running()
+    }
+
+    /// What it keeps counts so much against the retention cap.
+    pub(crate) fn retained_bytes(&self) -> u64 {
+        self.extents.iter().map(|extent| extent.cost).sum()
+    }
+
     /// How many bytes from `offset` on need no session credit.
     pub(crate) fn free_bytes(&self, offset: u64) -> u64 {
         self.sent_max.max(STREAM_FREE_BYTES).saturating_sub(offset)
@@ -235,6 +261,7 @@ impl SendStream {
         let new = end.saturating_sub(self.sent_max).min(length);
         self.sent_max = self.sent_max.max(end);
         self.in_flight += length;
+        self.replayed += length - new;
         (new, length - new)
     }
 

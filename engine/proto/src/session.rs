@@ -18,6 +18,7 @@ use crate::send_stream::Extent;
 use crate::session_credit::SessionCredit;
 use crate::session_error::SessionError;
 use crate::session_report::SessionStatistics;
+use crate::session_watch::Watch;
 use crate::status::Status;
 use crate::stream::{Stream, StreamProgress};
 use crate::time::Time;
@@ -110,6 +111,7 @@ pub struct Session {
     pub(crate) streams: BTreeMap<StreamId, Stream>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) statistics: SessionStatistics,
+    pub(crate) watch: Watch,
     // Opening.
     pub(crate) opened: u64,
     pub(crate) open_credit: u64,
@@ -166,6 +168,7 @@ impl Session {
             streams: BTreeMap::new(),
             events: VecDeque::new(),
             statistics: SessionStatistics::default(),
+            watch: Watch::default(),
             opened: 0,
             open_credit: 0,
             peer_opened: 0,
@@ -235,11 +238,12 @@ impl Session {
         self.is_attached = true;
         self.resume_deadline = None;
         self.statistics.attaches += 1;
+        self.watch_attach(now);
         if self.peer_limits.is_none() {
             self.features = established.features;
         }
         self.learn_limits(established.peer_limits);
-        self.begin_resume(established.resumed);
+        self.begin_resume(now, established.resumed);
         Ok(())
     }
 
@@ -258,6 +262,7 @@ impl Session {
 
     /// The connections are gone: with one of them, all. Nothing that was under way on them counts.
     pub fn detach(&mut self, now: Time) {
+        self.watch_detach(now);
         self.is_attached = false;
         self.links = vec![LinkState::new(now)];
         self.let_go_of_links(now);
@@ -411,6 +416,7 @@ impl Session {
         self.ack_later.remove(&stream);
         self.void_offer(stream);
         self.statistics.unacked_bytes -= state.send.in_flight;
+        self.watch_forget(now, state.send.credit_wait, state.receive.reader_wait);
         self.release(state.send.take_all());
         if stream.opener() != self.side {
             self.peer_streams_ended += 1;

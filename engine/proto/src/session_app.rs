@@ -54,7 +54,7 @@ impl Session {
     /// [`SendError`].
     pub fn send(
         &mut self,
-        _now: Time,
+        now: Time,
         stream: StreamId,
         body: BodyId,
         length: u64,
@@ -85,11 +85,15 @@ impl Session {
         }
         let state = self.sendable(stream)?;
         let end = state.send.push(body, length, kind, end_of_record);
+        let is_wait_news = state.send.is_wait_news();
         if length >= self.config.bulk_body_bytes_min {
             self.want_bulk();
         }
         self.statistics.retained_bytes += cost;
         self.queue(stream);
+        if is_wait_news {
+            self.watch_credit(now, stream);
+        }
         Ok(end)
     }
 
@@ -143,7 +147,7 @@ impl Session {
     }
 
     /// Aborts our direction; its payloads are released.
-    pub fn reset(&mut self, _now: Time, stream: StreamId, status: Status) {
+    pub fn reset(&mut self, now: Time, stream: StreamId, status: Status) {
         let Some(state) = self.live(stream) else {
             return;
         };
@@ -160,6 +164,7 @@ impl Session {
         self.statistics.unacked_bytes -= in_flight;
         self.owing.insert(stream);
         self.void_offer(stream);
+        self.watch_credit(now, stream);
         self.release(extents);
         self.settle(stream);
     }
@@ -195,6 +200,10 @@ impl Session {
             None => self.credit.consume(from, to),
         }
         let is_granted = !receive.has_ended() && receive.grant(window);
+        let is_wait_news = receive.is_wait_news();
+        if is_wait_news {
+            self.watch_reader(now, stream);
+        }
         if is_granted {
             self.owe_ack(stream);
         } else if to > from {
@@ -222,7 +231,7 @@ impl Session {
     /// The payload `body` can deliver nothing beyond what the present connection has carried of
     /// it: what was accepted behind is dropped, and the direction finishes there with `status`.
     /// While the peer's position is not known (detached, or resuming) that waits.
-    pub fn fail_source(&mut self, _now: Time, stream: StreamId, body: BodyId, status: Status) {
+    pub fn fail_source(&mut self, now: Time, stream: StreamId, body: BodyId, status: Status) {
         let is_position_known = self.is_attached && self.resume_in.is_none();
         let Some(state) = self.live(stream) else {
             return;
@@ -239,6 +248,7 @@ impl Session {
         if is_position_known {
             self.apply_failure(stream);
         }
+        self.watch_credit(now, stream);
     }
 
     /// Ends a direction whose source has failed, now that the peer's position is known.

@@ -286,6 +286,7 @@ impl Session {
         send.credit = send.credit.max(entry.credit);
         let is_end_news = entry.end_known && !send.is_end_acked;
         send.is_end_acked |= entry.end_known;
+        let is_wait_news = send.is_wait_news();
         let is_consumed_news = entry.consumed > send.consumed;
         send.consumed = send.consumed.max(entry.consumed);
         send.gaps_consumed();
@@ -308,6 +309,9 @@ impl Session {
             self.tell_fenced(id);
         }
         self.queue(id);
+        if is_wait_news {
+            self.watch_credit(now, id);
+        }
         self.forget_if_over(now, id);
         Ok(())
     }

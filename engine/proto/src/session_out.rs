@@ -234,6 +234,7 @@ impl Session {
         state.is_opening_sent |= opens;
         let sent_max = send.sent_max;
         let (new, again) = send.advance(length);
+        let is_wait_news = send.is_wait_news();
         self.credit.send(sent_max, send.sent_max);
         let is_ok = matches!(&send.end, SendEnd::Finish(status) if status.is_ok());
         let finishes = is_ok && send.is_finish_due();
@@ -248,6 +249,12 @@ impl Session {
         self.statistics.bulk_bytes += if link.is_bulk() { length } else { 0 };
         if let Some(state) = self.link_mut(link) {
             state.last_sent = now;
+        }
+        if new > 0 {
+            self.watch_new_byte(now);
+        }
+        if is_wait_news {
+            self.watch_credit(now, id);
         }
         let frame = Frame::Data {
             stream: id,

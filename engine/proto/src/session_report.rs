@@ -11,6 +11,8 @@ pub struct SessionStatistics {
     pub new_bytes: u64,
     /// Body bytes sent again.
     pub replayed_bytes: u64,
+    /// Body bytes received for the first time.
+    pub received_bytes: u64,
     /// Body bytes received and not needed.
     pub duplicate_bytes: u64,
     /// Frames sent.
@@ -27,6 +29,39 @@ pub struct SessionStatistics {
     pub retained_bytes: u64,
     /// Body bytes in flight unacked.
     pub unacked_bytes: u64,
+}
+
+/// Counters of one stream; offsets count bytes from 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamStatistics {
+    /// Accepted from the application for sending.
+    pub accepted_bytes: u64,
+    /// Given to a connection at least once.
+    pub sent_bytes: u64,
+    /// Copied by the peer's engine.
+    pub acked_bytes: u64,
+    /// Taken by the peer's application.
+    pub consumed_by_peer_bytes: u64,
+    /// Records accepted from the application.
+    pub records_accepted: u64,
+    /// Given to a connection again.
+    pub replayed_bytes: u64,
+    /// Counted against the retention cap now.
+    pub retained_bytes: u64,
+    /// What the stream's own credit still allows to send.
+    pub send_credit_bytes: u64,
+    /// Waits for that credit, ns in all.
+    pub credit_wait_ns: u64,
+    /// Received in order.
+    pub received_bytes: u64,
+    /// Taken by our application.
+    pub consumed_bytes: u64,
+    /// Records received.
+    pub records_received: u64,
+    /// What the peer may still send.
+    pub receive_credit_bytes: u64,
+    /// Waits of the peer for our application, ns in all.
+    pub reader_wait_ns: u64,
 }
 
 /// What is left of a stream when its session ends.

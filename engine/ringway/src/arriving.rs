@@ -5,6 +5,7 @@
 use crate::connection::{Body, ConnectionKey};
 use crate::inbox::Chunk;
 use crate::ingress::{DIRECT_BYTES_MIN, PIECE_BYTES, usize_of};
+use crate::loss::Loss;
 use crate::purpose::ConnectionOp;
 use crate::receiving::Destination;
 use crate::session::SessionKey;
@@ -226,16 +227,16 @@ impl<K: Kernel> Shard<K> {
     pub(crate) fn on_header(&mut self, key: ConnectionKey, completion: Completion) {
         self.set_busy(key, false);
         let Payload::Buffer(buffer) = completion.payload else {
-            return self.lose_connection(key, "a receive gave its buffer not back");
+            return self.lose_connection(key, Loss::Receive(ringway_io::Errno::EIO));
         };
         match completion.result {
-            Ok(0) => self.lose_connection(key, "the peer closed the connection"),
+            Ok(0) => self.lose_connection(key, Loss::PeerClosed),
             Ok(count) => {
                 let bytes = Bytes::copy_from_slice(&buffer.as_slice()[..count as usize]);
                 self.take_bytes(key, &bytes);
                 self.advance_ingress(key);
             }
-            Err(errno) => self.lose_connection(key, &format!("receive: {errno}")),
+            Err(errno) => self.lose_connection(key, Loss::Receive(errno)),
         }
     }
 
@@ -336,9 +337,9 @@ impl<K: Kernel> Shard<K> {
             self.place_body(key, buffer, count);
         }
         match completion.result {
-            Ok(0) => self.lose_connection(key, "the peer closed the connection"),
+            Ok(0) => self.lose_connection(key, Loss::PeerClosed),
             Ok(_) => self.advance_ingress(key),
-            Err(errno) => self.lose_connection(key, &format!("receive: {errno}")),
+            Err(errno) => self.lose_connection(key, Loss::Receive(errno)),
         }
     }
 

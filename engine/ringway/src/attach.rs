@@ -17,7 +17,9 @@ use crate::connection::{Connection, ConnectionKey, Piece};
 use crate::dial::{DialFor, DialKey, nanoseconds};
 use crate::error::ConnectError;
 use crate::listener::ListenerShared;
+use crate::loss::Loss;
 use crate::session::{Session, SessionKey, SessionShared, SessionState};
+use crate::session_books::SessionBooks;
 use crate::session_directory::Owner;
 use crate::session_entry::{PendingAttach, Redial, SessionEntry};
 use crate::shard::Shard;
@@ -105,7 +107,8 @@ impl<K: Kernel> Shard<K> {
         redial: Option<Redial>,
     ) -> (SessionKey, Session) {
         let config = self.config.session.clone();
-        let proto = ringway_proto::Session::new(side, id, config, self.now());
+        let now = self.now();
+        let proto = ringway_proto::Session::new(side, id, config, now);
         let mailbox = self.mailbox.clone();
         let path = path.unwrap_or(self.config.path);
         let mut handle = None;
@@ -130,6 +133,7 @@ impl<K: Kernel> Shard<K> {
                 redial,
                 dial: None,
                 streams: BTreeMap::new(),
+                books: SessionBooks::new(now),
                 bodies: BTreeMap::new(),
                 next_body: 0,
                 opens: VecDeque::new(),
@@ -212,7 +216,7 @@ impl<K: Kernel> Shard<K> {
             self.cancel_dial(dial);
         }
         if let Some(current) = current {
-            self.end_connection(current, "a newer connection took over");
+            self.end_connection(current, Loss::TakenOver);
         }
         self.attach_pending(key);
     }
@@ -235,6 +239,7 @@ impl<K: Kernel> Shard<K> {
             return self.mark_dirty(key);
         }
         let is_resume = std::mem::replace(&mut session.has_attached, true);
+        session.books.resumes += u64::from(is_resume);
         let epoch = session.proto.epoch();
         session.shared.set_state(SessionState::Connected { epoch });
         for reply in session.reconnects.drain(..) {
@@ -256,14 +261,16 @@ impl<K: Kernel> Shard<K> {
     // --- losing --------------------------------------------------------------------------------
 
     /// The connection is of no use any more: reset, cancelled, detached; gone when its ops are.
-    pub(crate) fn end_connection(&mut self, key: ConnectionKey, cause: &str) {
+    pub(crate) fn end_connection(&mut self, key: ConnectionKey, cause: Loss) {
         let now = self.now();
         let Some(owner) = self.kill(key) else {
             return;
         };
         if let Some(session) = self.sessions.get_mut(owner.0) {
-            tracing::info!(session = %session.id, cause, "connection lost");
+            tracing::info!(session = %session.id, %cause, "connection lost");
             self.statistics.connections_lost += 1;
+            self.statistics.losses.count(cause);
+            session.books.losses.count(cause);
             session.connection = None;
             session.fencing.push(key);
             session.proto.detach(now);
@@ -294,7 +301,7 @@ impl<K: Kernel> Shard<K> {
     }
 
     /// As [`end_connection`](Self::end_connection), and the dialing side tries again at once.
-    pub(crate) fn lose_connection(&mut self, key: ConnectionKey, cause: &str) {
+    pub(crate) fn lose_connection(&mut self, key: ConnectionKey, cause: Loss) {
         let session = self
             .connections
             .get(key.0)
@@ -399,11 +406,12 @@ impl<K: Kernel> Shard<K> {
             return;
         }
         tracing::info!(session = %session.id, %reason, "session ended");
+        self.close_books(key);
         self.leave_remains(key);
+        self.statistics.sessions_ended += 1;
         let Some(session) = self.sessions.get_mut(key.0) else {
             return;
         };
-        self.statistics.sessions_ended += 1;
         let id = session.id;
         session
             .shared
@@ -424,7 +432,7 @@ impl<K: Kernel> Shard<K> {
             self.cancel_dial(dial);
         }
         if let Some(connection) = connection {
-            self.end_connection(connection, "the session ended");
+            self.end_connection(connection, Loss::SessionEnded);
         }
         self.fail_streams(key, &Error::SessionEnded(reason.clone()));
         self.forget_if_over(key);
@@ -467,6 +475,7 @@ impl<K: Kernel> Shard<K> {
     pub(crate) fn fail_all_sessions(&mut self) {
         for key in self.sessions.keys() {
             let key = SessionKey(key);
+            self.close_books(key);
             let reason = CloseReason::engine_stopped();
             self.leave_remains(key);
             if let Some(session) = self.sessions.get(key.0) {

@@ -16,6 +16,7 @@ use ringway_proto::{BodyChecksum, Offer, Trailer, Transmit};
 use crate::checked::trailer_bytes;
 use crate::config::PathChoice;
 use crate::connection::{Connection, ConnectionKey, Piece};
+use crate::loss::Loss;
 use crate::path_table::{BodySource, PathQuestion, explain_path};
 use crate::payload::Payload;
 use crate::purpose::ConnectionOp;
@@ -210,13 +211,14 @@ impl<K: Kernel> Shard<K> {
         Take::Later
     }
 
-    /// Appends the header for `length` held bytes of the offer.
+    /// Appends the header for `length` held bytes of the offer, which take `path`.
     /// False: the offer is void, the bytes are not to be sent.
     pub(crate) fn commit(
         &mut self,
         key: ConnectionKey,
         offer: Offer,
         length: u64,
+        path: BodyPath,
         trailer: Trailer,
         out: &mut Vec<u8>,
     ) -> bool {
@@ -234,7 +236,10 @@ impl<K: Kernel> Shard<K> {
         }
         self.statistics.replayed_bytes +=
             session.proto.statistics().replayed_bytes - replayed_before;
+        session.books.count_piece(path, length);
         self.statistics.body_bytes_sent += length;
+        self.statistics.path_bytes.add(path, length);
+        self.statistics.path_pieces.add(path, 1);
         true
     }
 
@@ -254,10 +259,9 @@ impl<K: Kernel> Shard<K> {
         }
         self.note_zero_copy_choice(key, path);
         let trailer = self.trailer_for(key, path);
-        if !self.commit(key, offer, length as u64, trailer, out) {
+        if !self.commit(key, offer, length as u64, path, trailer, out) {
             return Take::Later;
         }
-        self.statistics.paths.add(path, length as u64);
         if path == BodyPath::Coalesced {
             out.extend_from_slice(part.as_slice());
             if trailer == Trailer::Behind {
@@ -338,11 +342,11 @@ impl<K: Kernel> Shard<K> {
         out: &mut Vec<u8>,
     ) -> Take {
         let part = BufferRef::Lease(lease.clone());
-        if !self.commit(key, offer, part.len() as u64, Trailer::None, out) {
+        let (path, length) = (BodyPath::Copy, part.len() as u64);
+        if !self.commit(key, offer, length, path, Trailer::None, out) {
             return Take::Later;
         }
-        self.statistics.paths.add(BodyPath::Copy, part.len() as u64);
-        self.queue_memory(key, part, BodyPath::Copy, Trailer::None, out);
+        self.queue_memory(key, part, path, Trailer::None, out);
         Take::Taken
     }
 
@@ -360,10 +364,9 @@ impl<K: Kernel> Shard<K> {
         path: BodyPath,
         out: &mut Vec<u8>,
     ) {
-        if !self.commit(key, offer, u64::from(held), Trailer::None, out) {
+        if !self.commit(key, offer, u64::from(held), path, Trailer::None, out) {
             return self.kernel.release_pipe(pipe, false);
         }
-        self.statistics.paths.add(path, u64::from(held));
         self.queue_inline(key, std::mem::take(out));
         self.queue_piece(key, Piece::Pipe { pipe, held, lease });
     }
@@ -448,7 +451,7 @@ impl<K: Kernel> Shard<K> {
         let ingress = &connection.ingress;
         let is_receiving = ingress.multishot.is_some() || ingress.is_busy;
         if !is_receiving {
-            self.lose_connection(key, &format!("send: {errno}"));
+            self.lose_connection(key, Loss::Send(errno));
         }
     }
 
@@ -464,6 +467,9 @@ impl<K: Kernel> Shard<K> {
         let (kind, op) = match (path, rest) {
             (BodyPath::ZeroCopy, BufferRef::Lease(lease)) => {
                 self.statistics.zero_copy_attempted += 1;
+                if let Some(session) = self.sessions.get_mut(connection.session.0) {
+                    session.books.zero_copy_attempted += 1;
+                }
                 let length = u32::try_from(lease.len()).unwrap_or(u32::MAX);
                 let more_follows = false;
                 let op = Op::SendZeroCopy {
@@ -500,6 +506,9 @@ impl<K: Kernel> Shard<K> {
             ConnectionOp::SendZeroCopy(length) => self.on_zero_copy(key, length, &completion),
             _ => self.on_loaded(key, kind, completion),
         }
+        if let Some(owner) = self.ingress_session(key) {
+            self.note_wait(owner);
+        }
     }
 
     pub(crate) fn set_sending(&mut self, key: ConnectionKey, is_busy: bool) {
@@ -524,6 +533,9 @@ impl<K: Kernel> Shard<K> {
                 Some(true) => {
                     zero_copy.copied_in_a_row += 1;
                     self.statistics.zero_copy_copied += 1;
+                    if let Some(session) = self.sessions.get_mut(connection.session.0) {
+                        session.books.zero_copy_copied += 1;
+                    }
                     self.statistics.zero_copy_copied_bytes += u64::from(length);
                 }
                 Some(false) => zero_copy.copied_in_a_row = 0,

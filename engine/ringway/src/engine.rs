@@ -15,6 +15,7 @@ use crate::error::{ConnectError, Error, StartError};
 use crate::listener::Listener;
 use crate::mailbox::Mailbox;
 use crate::message::Message;
+use crate::prometheus::prometheus_text;
 use crate::reply::reply;
 use crate::session::Session;
 use crate::session_directory::SessionDirectory;
@@ -208,18 +209,37 @@ impl Engine {
         answer.await
     }
 
-    /// The sum of all shards' counters.
+    /// The sum of what all shards count and hold. Each answers within a turn; the sum is not of
+    /// one moment.
     ///
     /// # Errors
     /// [`Error::EngineStopped`].
     pub async fn statistics(&self) -> Result<Statistics, Error> {
         let mut sum = Statistics::default();
         for mailbox in &self.0.mailboxes {
-            let (reply, answer) = reply();
-            mailbox.send(Message::Statistics(reply));
-            sum += answer.await?;
+            sum += ask_statistics(mailbox).await?;
         }
         Ok(sum)
+    }
+
+    /// What one shard counts and holds.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when there is no such shard; [`Error::EngineStopped`].
+    pub async fn shard_statistics(&self, shard: usize) -> Result<Statistics, Error> {
+        ask_statistics(self.shard(shard)?).await
+    }
+
+    /// What all shards count and hold, as text for Prometheus (see [`crate::prometheus_text`]).
+    ///
+    /// # Errors
+    /// [`Error::EngineStopped`].
+    pub async fn prometheus(&self) -> Result<String, Error> {
+        let mut shards = Vec::with_capacity(self.shards());
+        for mailbox in &self.0.mailboxes {
+            shards.push(ask_statistics(mailbox).await?);
+        }
+        Ok(prometheus_text(&shards))
     }
 
     /// Ends the engine: sessions are closed, operations cancelled and reaped, at the latest after
@@ -245,6 +265,12 @@ impl Engine {
         }
         sum
     }
+}
+
+async fn ask_statistics(mailbox: &Mailbox) -> Result<Statistics, Error> {
+    let (reply, answer) = reply();
+    mailbox.send(Message::Statistics(reply));
+    answer.await
 }
 
 /// Everything a shard's thread starts from.

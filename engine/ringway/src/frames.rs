@@ -4,6 +4,7 @@
 //! armed or ended, is decided here; what becomes of bodies lies in `arriving` and `sink`.
 
 use crate::connection::{Body, Connection, ConnectionKey};
+use crate::loss::Loss;
 use crate::purpose::ConnectionOp;
 use crate::session::SessionKey;
 use crate::shard::Shard;
@@ -145,13 +146,13 @@ impl<K: Kernel> Shard<K> {
         connection.ingress.is_direct |= connection.ingress.is_stopping;
         connection.ingress.is_stopping = false;
         match result {
-            Ok(0) => self.lose_connection(key, "the peer closed the connection"),
+            Ok(0) => self.lose_connection(key, Loss::PeerClosed),
             Ok(_) | Err(Errno::ECANCELED) => self.advance_ingress(key),
             Err(Errno::ENOBUFS) => {
                 self.statistics.receive_starved += 1;
                 self.advance_ingress(key);
             }
-            Err(errno) => self.lose_connection(key, &format!("receive: {errno}")),
+            Err(errno) => self.lose_connection(key, Loss::Receive(errno)),
         }
     }
 

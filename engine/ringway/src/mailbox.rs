@@ -73,6 +73,11 @@ impl Mailbox {
         self.0.queue.pop()
     }
 
+    /// Messages that wait, about.
+    pub(crate) fn len(&self) -> usize {
+        self.0.queue.len()
+    }
+
     /// The shard announces that it will sleep; false: something came, do not.
     pub(crate) fn prepare_sleep(&self, has_work: impl FnOnce() -> bool) -> bool {
         self.0.sleeping.store(true, Ordering::SeqCst);

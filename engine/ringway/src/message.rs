@@ -16,8 +16,10 @@ use crate::payload::Payload;
 use crate::reply::Reply;
 use crate::session::{Session, SessionKey};
 use crate::session_entry::Reconnected;
+use crate::session_statistics::SessionStatistics;
 use crate::statistics::Statistics;
 use crate::stream::{Landed, Stream, StreamProgress, StreamShared, Written};
+use crate::stream_statistics::StreamStatistics;
 use crate::target::Target;
 
 /// A future that need not be `Send`, made on the shard it will run on.
@@ -47,6 +49,12 @@ pub(crate) enum Message {
         reply: Reply<Result<Descriptor, Error>>,
     },
     Statistics(Reply<Statistics>),
+    SessionStatistics(SessionKey, Reply<Option<SessionStatistics>>),
+    StreamStatistics {
+        session: SessionKey,
+        stream: StreamId,
+        reply: Reply<Result<StreamStatistics, Error>>,
+    },
     Listen {
         target: Target,
         options: ListenOptions,

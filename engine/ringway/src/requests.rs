@@ -48,7 +48,13 @@ impl<K: Kernel> Shard<K> {
                     });
                 drop(reply.send(adopted));
             }
-            Message::Statistics(reply) => drop(reply.send(self.statistics)),
+            Message::Statistics(reply) => drop(reply.send(self.snapshot())),
+            Message::SessionStatistics(key, reply) => drop(reply.send(self.session_snapshot(key))),
+            Message::StreamStatistics {
+                session,
+                stream,
+                reply,
+            } => drop(reply.send(self.stream_snapshot(session, stream))),
             Message::Listen {
                 target,
                 options,

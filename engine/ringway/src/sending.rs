@@ -113,6 +113,7 @@ impl<K: Kernel> Shard<K> {
                     };
                     session.bodies.insert(body, retained);
                 }
+                entry.cap_wait.stop(now);
                 drop(reply.send(Ok(end)));
                 true
             }
@@ -122,6 +123,8 @@ impl<K: Kernel> Shard<K> {
             }
             Err(SendError::Blocked { .. }) => {
                 self.statistics.send_blocked += 1;
+                entry.cap_wait.start(now);
+                session.books.cap_wait.start(now);
                 let source = identity.map_or(Source::Memory, |stat| Source::Known(Box::new(stat)));
                 entry.sends.push_front(PendingSend::Body {
                     payload,

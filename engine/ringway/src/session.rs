@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::Poll;
 
 use ringway_proto::{CloseReason, Epoch, PeerIdentity, SessionId, Status, StreamId};
@@ -14,6 +14,7 @@ use crate::message::Message;
 use crate::queue::Queue;
 use crate::reply::{Answer, reply};
 use crate::session_end::{SessionEnd, StreamRemains};
+use crate::session_statistics::SessionStatistics;
 use crate::stream::{Stream, StreamShared};
 use crate::wakers::Wakers;
 
@@ -57,6 +58,8 @@ pub(crate) struct SessionShared {
     /// keep itself alive.
     pub(crate) streams: Queue<(StreamId, Arc<StreamShared>), Error>,
     watched: Mutex<Watched>,
+    /// Of a session that has ended.
+    last_statistics: OnceLock<Box<SessionStatistics>>,
 }
 
 impl SessionShared {
@@ -79,6 +82,7 @@ impl SessionShared {
                 wakers,
                 remains: Vec::new(),
             }),
+            last_statistics: OnceLock::new(),
         }
     }
 
@@ -104,6 +108,15 @@ impl SessionShared {
         if !matches!(watched.state, SessionState::Ended(_)) {
             watched.remains = remains;
         }
+    }
+
+    /// The shard leaves what was counted, at the end of the session; the first time counts.
+    pub(crate) fn set_last_statistics(&self, statistics: SessionStatistics) {
+        let _ = self.last_statistics.set(Box::new(statistics));
+    }
+
+    fn last_statistics(&self) -> Option<SessionStatistics> {
+        self.last_statistics.get().map(|last| **last)
     }
 }
 
@@ -210,6 +223,25 @@ impl Session {
         let cause = self.ended().await;
         let streams = std::mem::take(&mut self.shared().watched().remains);
         SessionEnd { cause, streams }
+    }
+
+    /// What it counts and holds: its shard answers within a turn, whether or not there is a
+    /// connection. After its end, the last numbers.
+    ///
+    /// # Errors
+    /// [`Error::EngineStopped`].
+    pub async fn statistics(&self) -> Result<SessionStatistics, Error> {
+        if let Some(last) = self.shared().last_statistics() {
+            return Ok(last);
+        }
+        let (reply, answer) = reply();
+        let key = self.shared().key;
+        self.shared()
+            .mailbox
+            .send(Message::SessionStatistics(key, reply));
+        let present = answer.await.unwrap_or(None);
+        let known = present.or_else(|| self.shared().last_statistics());
+        known.ok_or(Error::EngineStopped)
     }
 
     /// Opens a stream. Costs no round trip; waits only for credit on the number of streams.

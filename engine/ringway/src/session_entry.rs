@@ -12,6 +12,7 @@ use crate::dial::DialKey;
 use crate::payload::Payload;
 use crate::reply::Reply;
 use crate::session::{SessionShared, WeakSession};
+use crate::session_books::SessionBooks;
 use crate::stream_entry::StreamEntry;
 use crate::target::Target;
 
@@ -61,6 +62,7 @@ pub(crate) struct SessionEntry {
     pub(crate) redial: Option<Redial>,
     pub(crate) dial: Option<DialKey>,
     pub(crate) streams: BTreeMap<StreamId, StreamEntry>,
+    pub(crate) books: SessionBooks,
     pub(crate) bodies: BTreeMap<BodyId, Retained>,
     pub(crate) next_body: u64,
     pub(crate) opens: VecDeque<(StreamOptions, Reply<Result<crate::Stream, crate::Error>>)>,

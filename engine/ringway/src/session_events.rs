@@ -8,7 +8,9 @@ use ringway_proto::{BodyId, CloseReason, Event, StreamId};
 use crate::Error;
 use crate::config::WhenFull;
 use crate::connection::ConnectionKey;
+use crate::dial::nanoseconds;
 use crate::inbox::{End, Gap};
+use crate::loss::Loss;
 use crate::payload::Payload;
 use crate::purpose::ConnectionOp;
 use crate::session::SessionKey;
@@ -27,6 +29,7 @@ impl<K: Kernel> Shard<K> {
         }
         self.drain_events(key);
         self.set_session_timer(key);
+        self.note_wait(key);
     }
 
     pub(crate) fn drain_events(&mut self, key: SessionKey) {
@@ -135,6 +138,13 @@ impl<K: Kernel> Shard<K> {
             Event::SendUnblocked => self.on_send_unblocked(key),
             Event::OpenUnblocked => self.retry_opens(key),
             Event::StreamEnded(stream) => self.on_stream_ended(key, stream),
+            Event::Resumed { gap } => {
+                let gap_ns = nanoseconds(gap);
+                self.statistics.resume_gaps_ns.record(gap_ns);
+                if let Some(session) = self.sessions.get_mut(key.0) {
+                    session.books.resume_gaps_ns.record(gap_ns);
+                }
+            }
             Event::PeerSilent => self.on_peer_silent(key),
             Event::PeerDraining => {
                 tracing::info!("the peer drains its session");
@@ -212,9 +222,11 @@ impl<K: Kernel> Shard<K> {
     }
 
     fn on_send_unblocked(&mut self, key: SessionKey) {
-        let Some(session) = self.sessions.get(key.0) else {
+        let now = self.now();
+        let Some(session) = self.sessions.get_mut(key.0) else {
             return;
         };
+        session.books.cap_wait.stop(now);
         let waiting: Vec<_> = session
             .streams
             .iter()
@@ -237,7 +249,7 @@ impl<K: Kernel> Shard<K> {
     fn on_peer_silent(&mut self, key: SessionKey) {
         let connection = self.sessions.get(key.0).and_then(|entry| entry.connection);
         if let Some(connection) = connection {
-            self.lose_connection(connection, "the peer is silent");
+            self.lose_connection(connection, Loss::PeerSilent);
         }
     }
 

@@ -254,10 +254,10 @@ impl<K: Kernel> Shard<K> {
         self.submit(Purpose::Connection(key, kind), op)
     }
 
-    /// Counters as they are now.
+    /// What it counts and holds now.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        self.statistics
+        self.snapshot()
     }
 
     /// The kernel it runs on, for whoever steps it.

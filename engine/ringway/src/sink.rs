@@ -10,6 +10,7 @@
 
 use crate::connection::{Connection, ConnectionKey};
 use crate::ingress::PIECE_BYTES;
+use crate::loss::Loss;
 use crate::purpose::ConnectionOp;
 use crate::receiving::Destination;
 use crate::session::SessionKey;
@@ -187,7 +188,7 @@ impl<K: Kernel> Shard<K> {
             .splice_from_socket(&connection.socket, pipe, length)
         {
             Ok(0) => {
-                self.lose_connection(key, "the peer closed the connection");
+                self.lose_connection(key, Loss::PeerClosed);
                 false
             }
             Ok(count) => {
@@ -201,7 +202,7 @@ impl<K: Kernel> Shard<K> {
             }
             Err(Errno::EAGAIN) => false,
             Err(errno) => {
-                self.lose_connection(key, &format!("splice from the socket: {errno}"));
+                self.lose_connection(key, Loss::Receive(errno));
                 false
             }
         }

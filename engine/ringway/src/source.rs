@@ -201,10 +201,9 @@ impl<K: Kernel> Shard<K> {
         let mut out = Vec::new();
         let path = BodyPath::ReadThenSend;
         let trailer = self.trailer_for(key, path);
-        if !self.commit(key, offer, count as u64, trailer, &mut out) {
+        if !self.commit(key, offer, count as u64, path, trailer, &mut out) {
             return;
         }
-        self.statistics.paths.add(path, count as u64);
         self.queue_memory(key, buffer, path, trailer, &mut out);
     }
 

@@ -14,6 +14,7 @@ use crate::outbox::Outbox;
 use crate::payload::Payload;
 use crate::reply::{Answer, reply};
 use crate::session::Session;
+use crate::stream_statistics::StreamStatistics;
 use crate::{Error, File};
 
 /// What the shard and the handles of one stream share.
@@ -356,6 +357,20 @@ impl Stream {
     pub async fn progress(&self) -> Result<StreamProgress, Error> {
         let (reply, answer) = reply();
         self.post(Message::Progress {
+            session: self.key(),
+            stream: self.id(),
+            reply,
+        });
+        answer.await?
+    }
+
+    /// What it counts and holds.
+    ///
+    /// # Errors
+    /// As [`progress`](Self::progress).
+    pub async fn statistics(&self) -> Result<StreamStatistics, Error> {
+        let (reply, answer) = reply();
+        self.post(Message::StreamStatistics {
             session: self.key(),
             stream: self.id(),
             reply,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ringway_io::{Descriptor, FileStat, Lease};
-use ringway_proto::Status;
+use ringway_proto::{Status, WaitClock};
 
 use crate::Error;
 use crate::config::WhenFull;
@@ -91,6 +91,8 @@ pub(crate) struct StreamEntry {
     /// Bytes from the inbox that are being written to the front request's file.
     pub(crate) inbox_write: Option<Bytes>,
     pub(crate) when_full: WhenFull,
+    /// Runs while the oldest send waits at the retention cap.
+    pub(crate) cap_wait: WaitClock,
     /// The application asked for the end, or got one.
     pub(crate) is_finishing: bool,
     /// Our direction was aborted: what was sent of it may still travel by reference.
@@ -117,6 +119,7 @@ impl StreamEntry {
             requests: VecDeque::new(),
             inbox_write: None,
             when_full: WhenFull::Wait,
+            cap_wait: WaitClock::default(),
             is_finishing: false,
             is_reset: false,
             unfenced: Vec::new(),

@@ -83,7 +83,7 @@ fn recycle(target: &str) {
         assert!(cuts >= 10, "{cuts} cuts");
         let statistics = pair.client.statistics().await.expect("counted");
         assert!(statistics.resumes >= 5, "{} resumes", statistics.resumes);
-        let by_reference = statistics.paths.bytes(BodyPath::SpliceArena);
+        let by_reference = statistics.path_bytes.bytes(BodyPath::SpliceArena);
         let masked = narrow().masked;
         let can_splice = !masked.has(Capability::Splice) && !masked.has(Capability::ArenaSplice);
         assert_eq!(by_reference > LENGTH / 2, can_splice, "{by_reference}");

@@ -117,7 +117,10 @@ fn with_checksums_always_every_body_is_verified_and_arrives_identical() {
         let written = other.receive_into_file(&sink, 0, u64::MAX).await;
         assert_eq!(written.expect("written"), content.len() as u64);
         let statistics = pair.client.statistics().await.expect("counted");
-        assert_eq!(statistics.paths.bytes(ringway::BodyPath::SpliceFile), 0);
+        assert_eq!(
+            statistics.path_bytes.bytes(ringway::BodyPath::SpliceFile),
+            0
+        );
     });
     assert!(std::fs::read(&to).expect("readable") == content);
     pair.end();

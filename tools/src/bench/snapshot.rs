@@ -58,7 +58,7 @@ impl Snapshot {
             (name, added)
         });
         let path = |path: BodyPath| {
-            let bytes = now.paths.bytes(path) - then.paths.bytes(path);
+            let bytes = now.path_bytes.bytes(path) - then.path_bytes.bytes(path);
             (path.name().to_owned(), bytes)
         };
         let received = [

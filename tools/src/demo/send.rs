@@ -57,7 +57,7 @@ fn document(seconds: f64, report: &TransferReport, statistics: &Statistics) -> V
         "body_bytes_sent": report.body_bytes_sent,
         "sessions": report.sessions,
         "statistics": counters::all(statistics),
-        "paths": counters::paths_sent(&statistics.paths),
+        "paths": counters::paths_sent(&statistics.path_bytes),
         "peak_rss_bytes": resources::peak_resident_bytes(),
     })
 }

@@ -19,3 +19,4 @@ mod priority;
 mod random;
 mod replay;
 mod resume;
+mod waits;
