@@ -229,7 +229,8 @@ impl<K: Kernel> Shard<K> {
         let now = self.now();
         let Some(session) = self.sessions.get_mut(key.0) else {
             // It is over already: so is its drain.
-            return drop(reply.map(|reply| reply.send(())));
+            let _ = reply.map(|reply| reply.send(()));
+            return;
         };
         session.drains.extend(reply);
         session.proto.drain(now);
