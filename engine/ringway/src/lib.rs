@@ -29,6 +29,7 @@
 
 mod accept;
 mod arriving;
+mod atomics;
 mod attach;
 mod block_on;
 mod checked;
@@ -83,6 +84,7 @@ mod stream_statistics;
 mod target;
 mod task;
 mod timers;
+mod wakefulness;
 mod wakers;
 
 pub use block_on::block_on;

@@ -1,28 +1,21 @@
 //! How other threads, and tasks on the shard itself, reach a shard.
 //!
-//! ```text
-//!   sender:  push ─▶ fence ─▶ sleeping? ──yes──▶ clear it, ring the doorbell once
-//!   shard:   sleeping = true ─▶ fence ─▶ queue empty? ──no──▶ sleeping = false, take it
-//!                                              └──yes──▶ wait in the kernel
-//! ```
-//!
-//! Either the sender sees `sleeping`, or the shard sees the message: both fences are sequentially
-//! consistent, so a message cannot fall between. The queue has no bound of its own: each handle
-//! and each waiting future has at most a few messages in it, and those are bounded elsewhere.
+//! A queue, and the [`Wakefulness`] that says when its doorbell is to be rung. The queue has no
+//! bound of its own: each handle and each waiting future has at most a few messages in it, and
+//! those are bounded elsewhere.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use crossbeam::queue::SegQueue;
 use ringway_io::Doorbell;
 
 use crate::message::Message;
+use crate::wakefulness::{Delivery, Wakefulness};
 
 struct Shared {
     index: usize,
     queue: SegQueue<Message>,
-    sleeping: AtomicBool,
-    closed: AtomicBool,
+    wakefulness: Wakefulness,
     doorbell: Arc<dyn Doorbell>,
 }
 
@@ -35,8 +28,7 @@ impl Mailbox {
         Self(Arc::new(Shared {
             index,
             queue: SegQueue::new(),
-            sleeping: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
+            wakefulness: Wakefulness::new(),
             doorbell,
         }))
     }
@@ -53,19 +45,18 @@ impl Mailbox {
     /// Delivers a message, or drops it when the shard has gone (replies in it say so).
     pub(crate) fn send(&self, message: Message) {
         self.0.queue.push(message);
-        fence(Ordering::SeqCst);
-        if self.0.closed.load(Ordering::SeqCst) {
+        if self.wake() == Delivery::Closed {
             self.drop_all();
-            return;
         }
-        self.wake();
     }
 
-    /// Ends the shard's sleep without a message: a task became ready.
-    pub(crate) fn wake(&self) {
-        if self.0.sleeping.swap(false, Ordering::SeqCst) {
+    /// Ends the shard's sleep, if it sleeps: there is a message, or a task became ready.
+    pub(crate) fn wake(&self) -> Delivery {
+        let delivery = self.0.wakefulness.deliver();
+        if delivery == Delivery::Ring {
             self.0.doorbell.ring();
         }
+        delivery
     }
 
     /// The shard takes a message.
@@ -80,24 +71,18 @@ impl Mailbox {
 
     /// The shard announces that it will sleep; false: something came, do not.
     pub(crate) fn prepare_sleep(&self, has_work: impl FnOnce() -> bool) -> bool {
-        self.0.sleeping.store(true, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        if self.0.queue.is_empty() && !has_work() {
-            return true;
-        }
-        self.awake();
-        false
+        let is_idle = || self.0.queue.is_empty() && !has_work();
+        self.0.wakefulness.prepare_sleep(is_idle)
     }
 
     /// The shard is awake: senders need not ring.
     pub(crate) fn awake(&self) {
-        self.0.sleeping.store(false, Ordering::SeqCst);
+        self.0.wakefulness.awake();
     }
 
     /// The shard is gone: what is queued and what still comes is dropped.
     pub(crate) fn close(&self) {
-        self.0.closed.store(true, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
+        self.0.wakefulness.close();
         self.drop_all();
     }
 

@@ -36,7 +36,8 @@ impl Wake for TaskWaker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.ready.queue.push(self.id);
-        self.ready.mailbox.wake();
+        // When the shard is gone, so are its tasks.
+        let _ = self.ready.mailbox.wake();
     }
 }
 
