@@ -2,7 +2,7 @@
 //!
 //! A job is a module with `Options` and `run`: [`layers`] guards the floors of the house, [`ci`] is
 //! what continuous integration calls, [`floor`] boots the oldest supported kernel, [`compare`] measures
-//! beside others. Below them stand
+//! beside others, [`fuzz`] feeds the protocol what a fuzzer makes up. Below them stand
 //! the three things every job uses: the [`workspace`] as cargo describes it, an [`invocation`] (a
 //! command that can show itself the way a person would type it), and a [`failure`].
 //!
@@ -16,6 +16,7 @@ mod ci;
 mod compare;
 mod failure;
 mod floor;
+mod fuzz;
 mod invocation;
 mod layers;
 #[cfg(test)]
@@ -49,6 +50,7 @@ enum Job {
     Ci(ci::Options),
     Floor(floor::Options),
     Compare(compare::Options),
+    Fuzz(fuzz::Options),
 }
 
 impl Job {
@@ -59,6 +61,7 @@ impl Job {
             Self::Ci(options) => ci::run(&workspace, options),
             Self::Floor(options) => floor::run(&workspace, options),
             Self::Compare(options) => compare::run(options),
+            Self::Fuzz(options) => fuzz::run(&workspace, options),
         }
     }
 }
