@@ -330,6 +330,13 @@ impl Accept {
         Ok(())
     }
 
+    /// Announces fewer streams to this peer than to others. To be called before
+    /// [`decide`](Self::decide), for a session that has as many.
+    pub fn limit_streams(&mut self, streams_max: u64) {
+        let limits = &mut self.local.limits;
+        limits.streams_max = limits.streams_max.min(streams_max);
+    }
+
     /// Answers [`Need::Session`]: the verdict is ready to be transmitted, and after an acceptance
     /// [`poll_established`](Self::poll_established) has the result.
     pub fn decide(&mut self, decision: Decision) {

@@ -39,6 +39,14 @@ pub enum CloseReason {
     /// It cannot be reached any more.
     #[error("{0}")]
     Unreachable(String),
+    /// It had no connection, and made room for a new session.
+    #[error("ended to make room for a new session: {held} were held of {allowed} allowed")]
+    Evicted {
+        /// Sessions (or streams) held.
+        held: u64,
+        /// Bound.
+        allowed: u64,
+    },
     /// The engine has stopped.
     #[error("the engine has stopped")]
     EngineStopped,

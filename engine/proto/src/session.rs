@@ -131,6 +131,8 @@ pub struct Session {
     /// Fixed by the first connection.
     features: Features,
     pub(crate) is_send_blocked: bool,
+    /// Memory kept for unacked bodies, at most: the configured cap, or less.
+    pub(crate) retained_cap: u64,
     /// Kept so that an ack needs no allocation.
     pub(crate) released: Vec<Extent>,
     // Control of the session.
@@ -183,6 +185,7 @@ impl Session {
             peer_limits: None,
             features: Features::NONE,
             is_send_blocked: false,
+            retained_cap: config.retained_bytes_max,
             released: Vec::new(),
             bulk: Bulk::default(),
             ping_serial: 0,
@@ -332,6 +335,12 @@ impl Session {
         &self.statistics
     }
 
+    /// Streams the peer may have open at once.
+    #[must_use]
+    pub fn streams_max(&self) -> u64 {
+        self.config.streams_max
+    }
+
     /// Streams that have not ended.
     #[must_use]
     pub fn live_streams(&self) -> usize {
@@ -367,7 +376,7 @@ impl Session {
             self.statistics.retained_bytes -= extent.cost;
             self.events.extend(extent.body.map(Event::Released));
         }
-        if self.is_send_blocked && self.statistics.retained_bytes < self.config.retained_bytes_max {
+        if self.is_send_blocked && self.statistics.retained_bytes < self.retained_cap {
             self.is_send_blocked = false;
             self.events.push_back(Event::SendUnblocked);
         }

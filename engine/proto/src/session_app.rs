@@ -40,6 +40,21 @@ impl Session {
         Ok(id)
     }
 
+    /// Grants the peer at most so many streams at once. Only before the first connection.
+    pub fn limit_streams(&mut self, streams_max: u64) {
+        if self.statistics.attaches == 0 {
+            self.config.streams_max = self.config.streams_max.min(streams_max);
+            self.peer_open_credit = self.config.streams_max;
+        }
+    }
+
+    /// Keeps at most so many bytes for unacked bodies from now on, never more than configured. What
+    /// is kept already stays; with nothing kept a single body passes, as always.
+    pub fn cap_retained(&mut self, bytes: u64) {
+        // At 0 nothing would ever be told to be unblocked.
+        self.retained_cap = bytes.min(self.config.retained_bytes_max).max(1);
+    }
+
     /// From its next turn on the stream's bodies are so urgent.
     pub fn set_priority(&mut self, stream: StreamId, priority: Priority) {
         if let Some(state) = self.live(stream) {
@@ -61,10 +76,7 @@ impl Session {
         kind: BodyKind,
         end_of_record: bool,
     ) -> Result<u64, SendError> {
-        let (retained, allowed) = (
-            self.statistics.retained_bytes,
-            self.config.retained_bytes_max,
-        );
+        let (retained, allowed) = (self.statistics.retained_bytes, self.retained_cap);
         let state = self.sendable(stream)?;
         if length > OFFSET_MAX - state.send.accepted {
             return Err(SendError::TooLong { max: OFFSET_MAX });

@@ -12,6 +12,7 @@ use ringway_proto::{
 };
 
 use crate::Error;
+use crate::admission::{key_is_full, limits_of};
 use crate::config::PathChoice;
 use crate::connection::{Connection, ConnectionKey, Piece};
 use crate::dial::{DialFor, DialKey, nanoseconds};
@@ -20,7 +21,7 @@ use crate::listener::ListenerShared;
 use crate::loss::Loss;
 use crate::session::{Session, SessionKey, SessionShared, SessionState};
 use crate::session_books::SessionBooks;
-use crate::session_directory::Owner;
+use crate::session_directory::{Admission, Owner};
 use crate::session_entry::{PendingAttach, Redial, SessionEntry};
 use crate::shard::Shard;
 use crate::statistics::BodyPath;
@@ -70,9 +71,7 @@ impl<K: Kernel> Shard<K> {
         // Each connection keeps a receive armed and has a few ops under way.
         let ops_max = self.kernel.limits().ops_max as usize;
         let is_busy = self.kernel.in_flight() + OPS_PER_SESSION > ops_max;
-        let is_full = self.sessions.len() >= self.config.sessions_max
-            || listener.sessions.len() >= waiting_max
-            || is_busy;
+        let is_full = listener.sessions.len() >= waiting_max || is_busy || !self.has_room();
         if is_full {
             let (held, allowed) = (self.sessions.len(), self.config.sessions_max);
             return Decision::Refuse(Refusal::overloaded(held as u64, allowed as u64));
@@ -87,15 +86,34 @@ impl<K: Kernel> Shard<K> {
         // The handle keeps the session alive until the listener's queue has one, or until the
         // connection breaks before that.
         let owner = Owner::new(self.mailbox.index(), session, &claim.peer);
-        if !self.shared.insert(claim.session, owner) {
+        let limits = limits_of(claim, listener);
+        let wanted = (limits, self.config.session.streams_max.max(1));
+        let mut evicted = Vec::new();
+        let admission = self
+            .shared
+            .admit(claim.session, owner, wanted, &mut evicted);
+        self.evict_all(evicted, limits);
+        let refusal = match admission {
+            Admission::Admitted { streams, retained } => {
+                if let Some(entry) = self.sessions.get_mut(session.0) {
+                    entry.unclaimed = Some(handle);
+                    entry.retained = retained;
+                    entry.proto.limit_streams(streams);
+                    entry.count_retained();
+                }
+                self.note_disconnected(session, true);
+                return Decision::New { epoch: claim.epoch };
+            }
             // Two attempts of one dialer at the same time: the later one may try again.
-            drop(self.sessions.remove(session.0));
-            return Decision::Refuse(Refusal::stale_epoch(claim.epoch, claim.epoch));
-        }
-        if let Some(entry) = self.sessions.get_mut(session.0) {
-            entry.unclaimed = Some(handle);
-        }
-        Decision::New { epoch: claim.epoch }
+            Admission::Taken => Refusal::stale_epoch(claim.epoch, claim.epoch),
+            Admission::Full {
+                what,
+                held,
+                allowed,
+            } => key_is_full(what, held, allowed),
+        };
+        drop(self.sessions.remove(session.0));
+        Decision::Refuse(refusal)
     }
 
     fn create_session(
@@ -141,6 +159,8 @@ impl<K: Kernel> Shard<K> {
                 reconnects: Vec::new(),
                 is_dirty: false,
                 timer_ns: None,
+                evictable_since_ns: None,
+                retained: None,
                 has_attached: false,
             }
         });
@@ -248,6 +268,7 @@ impl<K: Kernel> Shard<K> {
         tracing::info!(session = %session.id, epoch = epoch.0, "attached");
         self.statistics.resumes += u64::from(is_resume);
         self.statistics.sessions_opened += u64::from(!is_resume);
+        self.note_disconnected(key, false);
         let route = self.kernel.route(&pending.socket);
         let connection = Connection::new(key, Link::MESSAGE, pending.socket, route);
         let connection = ConnectionKey(self.connections.insert(connection));
@@ -278,6 +299,7 @@ impl<K: Kernel> Shard<K> {
                 .shared
                 .set_state(SessionState::Disconnected { attempts: 0 });
         }
+        self.note_disconnected(owner, true);
         self.mark_dirty(owner);
         self.bury_connection(key);
     }
@@ -420,7 +442,7 @@ impl<K: Kernel> Shard<K> {
         let pending = session.pending.take();
         let timer_ns = session.timer_ns.take();
         session.redial = None;
-        self.shared.remove(id);
+        self.shared.remove(id, key, self.mailbox.index());
         if let Some(at_ns) = timer_ns {
             self.timers
                 .remove(at_ns, crate::timers::Timer::Session(key));

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use ringway_io::{
     Address, BlockingCall, Completion, Descriptor, Errno, Kernel, Op, OpId, Payload, SocketOption,
 };
-use ringway_proto::{Epoch, Intent, SessionId};
+use ringway_proto::{Epoch, Intent, Refusal, SessionId};
 
 use crate::config::ConnectOptions;
 use crate::error::ConnectError;
@@ -68,6 +68,8 @@ pub(crate) struct Dial {
     deadline_ns: Option<u64>,
     timer_ns: u64,
     last_errno: Errno,
+    /// What the peer said to the last attempt, if it answered at all.
+    last_refusal: Option<Refusal>,
 }
 
 impl<K: Kernel> Shard<K> {
@@ -129,6 +131,7 @@ impl<K: Kernel> Shard<K> {
             deadline_ns,
             timer_ns: 0,
             last_errno: Errno::ETIMEDOUT,
+            last_refusal: None,
         }));
         self.attempt(key);
         key
@@ -151,6 +154,7 @@ impl<K: Kernel> Shard<K> {
         };
         dial.attempts += 1;
         dial.is_asked = false;
+        dial.last_refusal = None;
         // An attempt whose verdict was lost may stand at the peer: the next one must be newer.
         if dial.attempts > 1 {
             dial.epoch = Epoch(dial.epoch.0 + 1);
@@ -323,8 +327,8 @@ impl<K: Kernel> Shard<K> {
         };
         dial.last_errno = errno;
         if dial.deadline_ns.is_some_and(|end_ns| now_ns >= end_ns) {
-            let target = dial.redial.target.to_string();
-            return self.fail_dial(key, ConnectError::Unreachable { target, errno });
+            let error = dial.unreachable();
+            return self.fail_dial(key, error);
         }
         tracing::debug!(target = %dial.redial.target, %errno, attempts = dial.attempts, "dial failed");
         let half_ns = dial.step_ns / 2;
@@ -365,6 +369,13 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
+    /// The peer has answered, and may have us later.
+    pub(crate) fn note_refusal(&mut self, key: DialKey, refusal: Option<Refusal>) {
+        if let Some(dial) = self.dials.get_mut(key.0) {
+            dial.last_refusal = refusal;
+        }
+    }
+
     /// Ends what the present attempt has under way.
     fn abandon_attempt(&mut self, key: DialKey) {
         let Some(dial) = self.dials.get_mut(key.0) else {
@@ -392,9 +403,9 @@ impl<K: Kernel> Shard<K> {
         }
         let is_waiting = matches!(dial.phase, Phase::Waiting);
         let is_over = dial.deadline_ns.is_some_and(|end_ns| now_ns >= end_ns);
-        let (target, errno) = (dial.redial.target.to_string(), dial.last_errno);
         if is_over {
-            self.fail_dial(key, ConnectError::Unreachable { target, errno });
+            let error = dial.unreachable();
+            self.fail_dial(key, error);
         } else if is_waiting {
             self.attempt(key);
         } else {
@@ -439,6 +450,18 @@ impl<K: Kernel> Shard<K> {
         self.dials.get(key.0).is_some_and(
             |dial| matches!(&dial.purpose, DialFor::New(Some(reply)) if reply.is_forgotten()),
         )
+    }
+}
+
+impl Dial {
+    /// Why it came to nothing: what the peer said last, or else the kernel.
+    fn unreachable(&self) -> ConnectError {
+        let target = self.redial.target.to_string();
+        let errno = self.last_errno;
+        match self.last_refusal.clone() {
+            Some(refusal) => ConnectError::Refused { target, refusal },
+            None => ConnectError::Unreachable { target, errno },
+        }
     }
 }
 

@@ -312,9 +312,13 @@ impl<K: Kernel> Shard<K> {
             return;
         };
         let decision = self.decision(&claim, &listener);
+        let owner = self.shared.find(claim.session);
+        let entry = owner.and_then(|owner| self.sessions.get(owner.key.0));
+        let streams_max = entry.map_or(u64::MAX, |entry| entry.proto.streams_max());
         if let Some(handshake) = self.handshakes.get_mut(key.0) {
             handshake.claim = Some(claim);
             if let Machine::Accept(accept) = &mut handshake.machine {
+                accept.limit_streams(streams_max);
                 accept.decide(decision);
             }
         }
@@ -372,6 +376,7 @@ impl<K: Kernel> Shard<K> {
             return;
         };
         if !is_final(&dial.purpose, &failure) {
+            self.note_refusal(key, failure.refusal().cloned());
             return self.attempt_failed(key, Errno::ECONNREFUSED);
         }
         let target = dial.redial.target.to_string();

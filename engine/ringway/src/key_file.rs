@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! # Ringway key: whoever has it may connect as this name. Keep it secret.
-//! ringway-key-1 <key id> <64 hex digits>
+//! ringway-key-1 <key id> <64 hex digits> [sessions=<n>] [streams=<n>] [retained=<bytes>]
 //! ```
+//!
+//! What stands behind a key bounds what its holder may take ([`KeyLimits`]).
 //!
 //! The file is made on first use with mode 0600 in a directory of mode 0700, so that one user's
 //! commands just work together and another user's are refused. A file that others can read is
@@ -17,6 +19,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use ringway_proto::{Key, KeyId};
+
+use crate::key_limits::KeyLimits;
 
 /// A key and the name it is known by.
 #[derive(Clone)]
@@ -38,6 +42,7 @@ impl fmt::Debug for NamedKey {
 pub struct Keys {
     own: NamedKey,
     others: BTreeMap<String, NamedKey>,
+    limits: BTreeMap<String, KeyLimits>,
 }
 
 /// Why a key file cannot be used.
@@ -90,8 +95,34 @@ impl Keys {
     /// One key.
     #[must_use]
     pub fn one(own: NamedKey) -> Self {
-        let others = BTreeMap::new();
-        Self { own, others }
+        Self {
+            own,
+            others: BTreeMap::new(),
+            limits: BTreeMap::new(),
+        }
+    }
+
+    /// One more key; it takes the place of one with the same id that is not the first.
+    #[must_use]
+    pub fn with(mut self, key: NamedKey) -> Self {
+        self.others.insert(key.id.to_string(), key);
+        self
+    }
+
+    /// Bounds what the holder of a key may take.
+    #[must_use]
+    pub fn limit(mut self, id: &KeyId, limits: KeyLimits) -> Self {
+        self.limits.insert(id.to_string(), limits);
+        self
+    }
+
+    /// What the holder of a key may take.
+    #[must_use]
+    pub fn limits_of(&self, id: &KeyId) -> KeyLimits {
+        self.limits
+            .get(&id.to_string())
+            .copied()
+            .unwrap_or_default()
     }
 
     /// A new random key.
@@ -205,11 +236,14 @@ impl Keys {
             keys.push(parse_line(line).map_err(|why| fail(index + 1, why))?);
         }
         let mut keys = keys.into_iter();
-        let own = keys
+        let (own, limits) = keys
             .next()
             .ok_or_else(|| fail(0, "there is no key in it"))?;
-        let others = keys.map(|key| (key.id.to_string(), key)).collect();
-        Ok(Self { own, others })
+        let first = Self::one(own.clone()).limit(&own.id, limits);
+        Ok(keys.fold(first, |all, (key, limits)| {
+            let all = all.limit(&key.id, limits);
+            all.with(key)
+        }))
     }
 
     /// The key to connect with: the first of the file.
@@ -272,20 +306,18 @@ fn check_owner(path: &Path, metadata: &fs::Metadata) -> Result<(), KeyFileError>
     Ok(())
 }
 
-fn parse_line(line: &str) -> Result<NamedKey, &'static str> {
+fn parse_line(line: &str) -> Result<(NamedKey, KeyLimits), &'static str> {
     let mut words = line.split_whitespace();
     if words.next() != Some(TAG) {
         return Err("it does not begin with `ringway-key-1`");
     }
     let id = words.next().ok_or("the key id is missing")?;
     let secret = words.next().ok_or("the key is missing")?;
-    if words.next().is_some() {
-        return Err("there is something behind the key");
-    }
-    Ok(NamedKey {
+    let key = NamedKey {
         id: KeyId::new(id).map_err(|_| "the key id is not valid")?,
         key: Key::from_hex(secret).map_err(|_| "the key is not 64 hex digits")?,
-    })
+    };
+    Ok((key, KeyLimits::parse(words)?))
 }
 
 #[cfg(test)]
@@ -316,6 +348,20 @@ mod tests {
     }
 
     #[test]
+    fn limits_stand_behind_their_key() {
+        let secret = "0f".repeat(32);
+        let text = format!(
+            "ringway-key-1 me {secret}\nringway-key-1 you {secret} sessions=2 streams=64\n"
+        );
+        let keys = Keys::parse(Path::new("key"), &text).expect("valid");
+        let id = |name| KeyId::new(name).expect("valid");
+        assert_eq!(keys.limits_of(&id("me")), KeyLimits::default());
+        let limits = keys.limits_of(&id("you"));
+        assert_eq!((limits.sessions, limits.streams), (Some(2), Some(64)));
+        assert!(keys.find(&id("you")).is_some());
+    }
+
+    #[test]
     fn a_malformed_file_names_the_line_and_never_the_secret() {
         let path = Path::new("key");
         let text = "# comment\nringway-key-1 me 00ff\n";
@@ -325,5 +371,8 @@ mod tests {
             "{error}"
         );
         assert!(Keys::parse(path, "\n").is_err());
+        let text = format!("ringway-key-1 me {} much=1\n", "0f".repeat(32));
+        let error = Keys::parse(path, &text).expect_err("unknown word");
+        assert!(error.to_string().contains("sessions="), "{error}");
     }
 }

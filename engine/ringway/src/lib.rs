@@ -28,6 +28,7 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod admission;
 mod arriving;
 mod atomics;
 mod attach;
@@ -47,6 +48,7 @@ mod histogram;
 mod inbox;
 mod ingress;
 mod key_file;
+mod key_limits;
 mod linger;
 mod listener;
 mod loss;
@@ -98,6 +100,7 @@ pub use file::{Directory, File};
 pub use histogram::Histogram;
 pub use inbox::{Chunk, Gap};
 pub use key_file::{KeyFileError, Keys, NamedKey};
+pub use key_limits::KeyLimits;
 pub use listener::Listener;
 pub use loss::LossCounters;
 pub use metric::{Metric, MetricKind, MetricValue};

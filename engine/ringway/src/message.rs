@@ -86,6 +86,11 @@ pub(crate) enum Message {
         session: SessionKey,
         reason: Status,
     },
+    /// The session has no connection and makes room for another one of its key.
+    Evict {
+        session: SessionKey,
+        allowed: u64,
+    },
     /// The last handle of the session was dropped.
     SessionDropped(SessionKey),
     OpenStream {

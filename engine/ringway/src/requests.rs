@@ -87,6 +87,7 @@ impl<K: Kernel> Shard<K> {
             Message::Reconnect { session, reply } => self.reconnect(session, reply),
             Message::Drain { session, reply } => self.drain_requested(session, Some(reply)),
             Message::Close { session, reason } => self.close_session(session, reason),
+            Message::Evict { session, allowed } => self.evict(session, allowed, allowed),
             Message::SessionDropped(session) => self.drain_requested(session, None),
             Message::OpenStream {
                 session,

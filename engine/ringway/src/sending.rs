@@ -33,6 +33,9 @@ impl<K: Kernel> Shard<K> {
 
     /// Gives the protocol what waits, in order, until it is blocked or a file is looked at.
     pub(crate) fn retry_sends(&mut self, key: SessionKey, stream: StreamId) {
+        if let Some(session) = self.sessions.get_mut(key.0) {
+            session.count_retained();
+        }
         while self.accept_send(key, stream) {}
         self.mark_dirty(key);
     }

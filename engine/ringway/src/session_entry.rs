@@ -9,6 +9,7 @@ use ringway_proto::{BodyId, Epoch, Established, SessionId, Side, StreamId};
 use crate::config::{ConnectOptions, PathChoice, StreamOptions};
 use crate::connection::ConnectionKey;
 use crate::dial::DialKey;
+use crate::key_limits::RetainedShare;
 use crate::payload::Payload;
 use crate::reply::Reply;
 use crate::session::{SessionShared, WeakSession};
@@ -73,6 +74,10 @@ pub(crate) struct SessionEntry {
     pub(crate) is_dirty: bool,
     /// When the protocol wants to be called, as registered with the timers.
     pub(crate) timer_ns: Option<u64>,
+    /// Accepted, and without a connection since.
+    pub(crate) evictable_since_ns: Option<u64>,
+    /// Its part of what its peer's key may make us keep.
+    pub(crate) retained: Option<RetainedShare>,
     /// Attached more than once.
     pub(crate) has_attached: bool,
 }

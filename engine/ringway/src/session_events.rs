@@ -28,6 +28,9 @@ impl<K: Kernel> Shard<K> {
             self.pump_egress(connection);
         }
         self.drain_events(key);
+        if let Some(session) = self.sessions.get_mut(key.0) {
+            session.count_retained();
+        }
         self.set_session_timer(key);
         self.note_wait(key);
     }

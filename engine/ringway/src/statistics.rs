@@ -116,6 +116,8 @@ metrics! {
         counter sessions_opened,
         /// Sessions that ended.
         counter sessions_ended,
+        /// Sessions without a connection that made room for new ones.
+        counter sessions_evicted,
         /// Connections attached to a session that had one before.
         counter resumes,
         /// Connections lost under a session.

@@ -5,6 +5,7 @@
 //! The other files are named after their risk. `RINGWAY_SEED=7` runs one seed alone, with its
 //! trace printed on failure; `RINGWAY_SEEDS=5000` runs more of them.
 
+mod admission;
 mod content;
 mod cuts;
 mod load;
