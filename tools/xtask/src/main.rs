@@ -2,7 +2,8 @@
 //!
 //! A job is a module with `Options` and `run`: [`layers`] guards the floors of the house, [`ci`] is
 //! what continuous integration calls, [`floor`] boots the oldest supported kernel, [`compare`] measures
-//! beside others, [`fuzz`] feeds the protocol what a fuzzer makes up. Below them stand
+//! beside others, [`fuzz`] feeds the protocol what a fuzzer makes up, [`asan`] runs the real kernel's tests under
+//! AddressSanitizer. Below them stand
 //! the three things every job uses: the [`workspace`] as cargo describes it, an [`invocation`] (a
 //! command that can show itself the way a person would type it), and a [`failure`].
 //!
@@ -12,6 +13,7 @@
 
 mod apt;
 mod artifact;
+mod asan;
 mod ci;
 mod compare;
 mod failure;
@@ -51,6 +53,7 @@ enum Job {
     Floor(floor::Options),
     Compare(compare::Options),
     Fuzz(fuzz::Options),
+    Asan(asan::Options),
 }
 
 impl Job {
@@ -62,6 +65,7 @@ impl Job {
             Self::Floor(options) => floor::run(&workspace, options),
             Self::Compare(options) => compare::run(options),
             Self::Fuzz(options) => fuzz::run(&workspace, options),
+            Self::Asan(options) => asan::run(&workspace, options),
         }
     }
 }
