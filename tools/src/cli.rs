@@ -1,5 +1,6 @@
 //! The command line: every option, its default and its help text.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -120,6 +121,7 @@ Examples:
   ringway serve --root /srv/data
   ringway serve --root . --listen 0.0.0.0:7400 --key-file node-b.key
   ringway serve --root . --listen unix:/run/user/1000/ringway.sock --read-only
+  ringway serve --root /srv/data --metrics 127.0.0.1:9400
 
 `listening on ADDRESS` is printed on stdout once clients can connect. SIGINT or SIGTERM end it
 cleanly, a second one at once; transfers resume from where they were when it is started again.";
@@ -134,6 +136,10 @@ pub(crate) struct Serve {
     /// Where to listen: HOST:PORT (port 0: any free one), [IPV6]:PORT or unix:SOCKET
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7400")]
     pub(crate) listen: String,
+    /// Offer statistics to Prometheus at http://ADDRESS/metrics: IP:PORT, best on loopback, since
+    /// whoever reaches it can read them; docs/METRICS.md explains each
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<SocketAddr>,
     /// Refuse every put
     #[arg(long)]
     pub(crate) read_only: bool,

@@ -24,6 +24,7 @@ mod exit;
 mod failure;
 mod interrupt;
 mod logging;
+mod metrics_listener;
 mod output;
 mod progress;
 mod remote;

@@ -11,6 +11,7 @@ use crate::counters;
 use crate::engine_start::{SHUTDOWN_WITHIN, Shards, start};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
+use crate::metrics_listener::MetricsListener;
 use crate::output::Output;
 
 /// How long transfers under way may take to end by themselves after the first signal; then they
@@ -40,8 +41,12 @@ async fn serve(
         ..ServeOptions::new(&options.root)
     };
     let server = Server::new(engine, serve_options).await?;
+    let metrics = options
+        .metrics
+        .map(|address| MetricsListener::start(address, engine.clone()))
+        .transpose()?;
     let listener = listen(options, engine).await?;
-    announce(&listener, output);
+    announce(&listener, metrics.as_ref(), output);
     let served = interrupt
         .unless_requested(async { Ok(server.serve(&listener).await?) })
         .await;
@@ -68,11 +73,18 @@ async fn listen(options: &Serve, engine: &Engine) -> Result<Listener, Failure> {
 
 /// Tells that clients can connect. With `--json` this is the document: a server has no other
 /// outcome to wait for, and whoever started it needs the address now.
-fn announce(listener: &Listener, output: &Output) {
+fn announce(listener: &Listener, metrics: Option<&MetricsListener>, output: &Output) {
     let address = listener.address().to_string();
     output.line(&format!("listening on {address}"));
-    output.event("listening", json!({ "address": address }));
+    let mut fields = json!({ "address": address });
+    if let Some(metrics) = metrics {
+        let address = metrics.address().to_string();
+        output.remark(&format!("metrics at http://{address}/metrics"));
+        fields["metrics"] = address.into();
+    }
+    output.event("listening", fields.clone());
     if !output.is_stream() {
-        output.finish(&json!({ "event": "listening", "address": address }));
+        fields["event"] = "listening".into();
+        output.finish(&fields);
     }
 }

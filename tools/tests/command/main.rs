@@ -5,6 +5,7 @@
 
 mod bench;
 mod demo;
+mod metrics;
 mod output;
 mod refusals;
 mod relay;
