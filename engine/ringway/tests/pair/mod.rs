@@ -16,6 +16,8 @@ use ringway::{
     Listener, Session, Status, Stream, block_on,
 };
 
+mod rest;
+
 /// Two engines, each with one shard.
 pub struct Pair {
     pub server: Engine,
@@ -137,11 +139,13 @@ impl Pair {
 
     /// Closes the session and ends both engines; nothing may be left.
     pub fn end(self) {
+        drop(self.listener);
         block_on(async {
             self.near.close(Status::ok());
             self.near.ended().await;
             self.far.ended().await;
             for engine in [self.client, self.server] {
+                rest::comes_to_rest(&engine).await;
                 let report = engine.shutdown(Duration::from_secs(5)).await;
                 assert_eq!(report.leaked, 0, "operations were left to the kernel");
             }

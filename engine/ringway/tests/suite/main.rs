@@ -23,6 +23,8 @@ mod reconnect;
 mod relay;
 mod remains;
 mod replay;
+#[path = "../pair/rest.rs"]
+mod rest;
 mod stage;
 mod stuck;
 

@@ -10,6 +10,7 @@ use ringway::{
 };
 
 use crate::relay::Relay;
+use crate::rest::comes_to_rest;
 use crate::stage::{End, Ground, Setup, Stage};
 
 /// Whatever it says, a scenario must not take longer: a hang fails with a name.
@@ -122,11 +123,13 @@ fn set_up(setup: &Setup) -> Stage {
 
 /// Closes what is there; nothing may be left to the kernel.
 async fn end(stage: Stage) {
+    drop(stage.listener);
     stage.near.close(Status::ok());
     stage.near.ended().await;
     stage.far.ended().await;
     let engines = [stage.near_engine, stage.far_engine];
     for engine in engines {
+        comes_to_rest(&engine).await;
         let report = engine.shutdown(Duration::from_secs(5)).await;
         assert_eq!(report.leaked, 0, "operations were left to the kernel");
     }
