@@ -50,6 +50,14 @@ fn a_full_disk_stops_the_sender_and_smaller_files_still_fit() {
     assert_eq!(error.fault(), Some(&Fault::NoSpace), "{error}");
     assert_eq!(error.class().exit_code(), 6);
     assert!(error.to_string().contains("large"), "{error}");
+    // B3: a gibibyte is on its way when the other side fails; its cause arrives.
+    let paths = [home.path().join("larger")];
+    let file = fs::File::create(&paths[0]).expect("created");
+    file.set_len(1 << 30).expect("it takes no space");
+    let options = PutOptions::default();
+    let larger = client.put(&paths, "larger", options, Silent::observer());
+    let error = wait(&engine, larger).expect_err("it does not fit");
+    assert_eq!(error.fault(), Some(&Fault::NoSpace), "{error}");
     put("fits", 2 * MIB).expect("the space was given back");
     for index in 0..20 {
         if let Err(error) = put(&format!("small{index}"), MIB - 1) {
