@@ -23,6 +23,13 @@ pub(crate) fn start(shards: Shards) -> Result<Engine, Failure> {
     Ok(Engine::start(configuration(shards)?)?)
 }
 
+/// Starts one for a client that gives a server up which is out of reach for so long.
+pub(crate) fn start_for_client(give_up_after: Duration) -> Result<Engine, Failure> {
+    let mut config = configuration(Shards::One)?;
+    config.session.resume_window = give_up_after;
+    Ok(Engine::start(config)?)
+}
+
 /// Its configuration, for commands that change more of it.
 pub(crate) fn configuration(shards: Shards) -> Result<Config, Failure> {
     let config = Config::from_environment()

@@ -18,9 +18,10 @@ use crate::{FilesError, RemotePath, get, list_run, put};
 /// How a client deals with sessions that end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientOptions {
-    /// After the session has ended (the server was restarted, or the resume window passed), new
-    /// sessions are tried for so long. A run without any progress over several sessions ends
-    /// earlier.
+    /// After the session has ended (the server was restarted, or drains), new sessions are tried
+    /// for so long. A run without any progress over several sessions ends earlier. So does one
+    /// whose server was out of reach for the whole resume window of the engine
+    /// ([`ringway::SessionConfig::resume_window`]).
     pub give_up_after: Duration,
 }
 

@@ -1,8 +1,9 @@
 //! The client's session, made again when it ends (F-61).
 //!
-//! A session survives its connections by itself. What it does not survive is the server's restart
-//! or the resume window: then the next one that needs a session makes a new one, the others wait
-//! for it, and each transfer asks the server where its partial file stands.
+//! A session survives its connections by itself. What it does not survive is the server's restart:
+//! then the next one that needs a session makes a new one, the others wait for it, and each
+//! transfer asks the server where its partial file stands. A server that was out of reach for the
+//! whole resume window has been tried for long enough.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use ringway::{ConnectError, ConnectOptions, Engine, Error, Session, Status};
+use ringway::{CloseReason, ConnectError, ConnectOptions, Engine, Error, Session, Status};
 
 use crate::FilesError;
 use crate::client::ClientOptions;
@@ -27,6 +28,8 @@ struct State {
     is_connecting: bool,
     /// Sessions that ended in a row without anything achieved.
     fruitless: u32,
+    /// How long the server was out of reach when that ended the last one.
+    unreachable_for: Option<Duration>,
     /// Why the last one ended.
     cause: String,
     /// The shard of the first session; later ones stay there.
@@ -125,10 +128,19 @@ impl Link {
     }
 
     async fn connect(&self, observer: &Arc<dyn Observer>) -> Result<Attached, FilesError> {
-        let (generation, fruitless) = {
-            let state = self.lock();
-            (state.generation, state.fruitless)
+        let (generation, fruitless, unreachable_for) = {
+            let mut state = self.lock();
+            // Taken: a later call of the application may try again.
+            (
+                state.generation,
+                state.fruitless,
+                state.unreachable_for.take(),
+            )
         };
+        if let Some(within) = unreachable_for {
+            let cause = self.lock().cause.clone();
+            return Err(FilesError::GaveUp { within, cause });
+        }
         let within = self.options.give_up_after;
         let mut options = self.connect.clone();
         if generation > 0 {
@@ -174,11 +186,16 @@ impl Link {
     }
 
     /// A session is of no more use; the next one that needs one connects.
-    fn lost(&self, attached: &Attached, cause: String) {
+    fn lost(&self, attached: &Attached, loss: Loss) {
+        let Loss {
+            cause,
+            unreachable_for,
+        } = loss;
         let mut state = self.lock();
         if state.generation == attached.generation && state.session.take().is_some() {
             tracing::info!(target = self.target, cause, "the session ended");
             state.fruitless += 1;
+            state.unreachable_for = unreachable_for;
             state.cause = cause;
         }
     }
@@ -198,8 +215,8 @@ impl Link {
                     self.progressed();
                     return Ok(value);
                 }
-                Err(halt) => match cause_of_loss(&halt) {
-                    Some(cause) => self.lost(&attached, cause),
+                Err(halt) => match Loss::of(&halt) {
+                    Some(loss) => self.lost(&attached, loss),
                     None => return Err(FilesError::of_halt(halt, side)),
                 },
             }
@@ -217,14 +234,31 @@ impl Link {
     }
 }
 
-/// What made the session useless, if that is what ended the work.
-fn cause_of_loss(halt: &Halt) -> Option<String> {
-    match halt {
-        Halt::Session(
-            error @ (Error::SessionEnded(_) | Error::StreamReset { .. } | Error::StreamEnded),
-        ) => Some(error.to_string()),
-        Halt::Peer(failure) if failure.fault == Fault::Draining => Some(failure.fault.to_string()),
-        _ => None,
+/// What made a session useless.
+struct Loss {
+    cause: String,
+    unreachable_for: Option<Duration>,
+}
+
+impl Loss {
+    /// If that is what ended the work.
+    fn of(halt: &Halt) -> Option<Self> {
+        let (cause, unreachable_for) = match halt {
+            Halt::Session(Error::SessionEnded(
+                reason @ CloseReason::ResumeWindow { window_ms },
+            )) => (reason.to_string(), Some(Duration::from_millis(*window_ms))),
+            Halt::Session(
+                error @ (Error::SessionEnded(_) | Error::StreamReset { .. } | Error::StreamEnded),
+            ) => (error.to_string(), None),
+            Halt::Peer(failure) if failure.fault == Fault::Draining => {
+                (failure.fault.to_string(), None)
+            }
+            _ => return None,
+        };
+        Some(Self {
+            cause,
+            unreachable_for,
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use ringway::{Engine, PathChoice, Statistics, Target, block_on};
 use ringway_files::{FilesError, GetOptions, TransferReport};
 
 use crate::cli::Get;
-use crate::engine_start::{SHUTDOWN_WITHIN, Shards, start};
+use crate::engine_start::{SHUTDOWN_WITHIN, start_for_client};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::output::Output;
@@ -18,7 +18,7 @@ use crate::watch::watched;
 pub(super) fn run(options: &Get, output: &Output) -> Result<(), Failure> {
     let plan = Plan::parse(&options.places)?;
     let interrupt = Interrupt::install()?;
-    let engine = start(Shards::One)?;
+    let engine = start_for_client(options.reach.give_up_after)?;
     let outcome = fetch(&plan, options, &engine, &interrupt, output);
     let statistics = block_on(engine.statistics()).unwrap_or_else(|_| Statistics::default());
     block_on(engine.shutdown(SHUTDOWN_WITHIN));

@@ -5,7 +5,7 @@ use ringway_files::{Entry, EntryKind, ListOptions, Listing};
 use serde_json::{Value, json};
 
 use crate::cli::List;
-use crate::engine_start::{SHUTDOWN_WITHIN, Shards, start};
+use crate::engine_start::{SHUTDOWN_WITHIN, start_for_client};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::output::Output;
@@ -13,7 +13,7 @@ use crate::output::Output;
 /// Asks for it and prints it.
 pub(super) fn run(options: &List, output: &Output) -> Result<(), Failure> {
     let interrupt = Interrupt::install()?;
-    let engine = start(Shards::One)?;
+    let engine = start_for_client(options.reach.give_up_after)?;
     let listing = ask(options, &engine, &interrupt);
     block_on(engine.shutdown(SHUTDOWN_WITHIN));
     let listing = listing?;

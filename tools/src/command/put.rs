@@ -4,7 +4,7 @@ use ringway::{Engine, Statistics, block_on};
 use ringway_files::{FilesError, PutOptions, TransferReport};
 
 use crate::cli::Put;
-use crate::engine_start::{SHUTDOWN_WITHIN, Shards, start};
+use crate::engine_start::{SHUTDOWN_WITHIN, start_for_client};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::output::Output;
@@ -14,7 +14,7 @@ use crate::watch::watched;
 /// Sends them; an interrupted run leaves its resume point at the server.
 pub(super) fn run(options: &Put, output: &Output) -> Result<(), Failure> {
     let interrupt = Interrupt::install()?;
-    let engine = start(Shards::One)?;
+    let engine = start_for_client(options.reach.give_up_after)?;
     let outcome = send(options, &engine, &interrupt, output);
     let statistics = block_on(engine.statistics()).unwrap_or_else(|_| Statistics::default());
     block_on(engine.shutdown(SHUTDOWN_WITHIN));

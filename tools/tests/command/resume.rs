@@ -85,6 +85,22 @@ fn a_server_killed_and_restarted_twice_during_a_put_loses_nothing() {
 }
 
 #[test]
+fn a_server_that_does_not_come_back_is_given_up_after_the_time_that_was_asked_for() {
+    let home = Home::new();
+    let content = home.file("big", BYTES);
+    let server = home.serve();
+    let relay = Relay::new(server.address, HALF);
+    let place = relay.place("big");
+    let put = home.start(&["put", "--json", "--give-up-after", "1", "big", &place]);
+    relay.wait_until_stopped();
+    server.kill();
+    let document = finish(put).expect(3).document();
+    assert_eq!(document["error"]["code"], "gave_up");
+    assert!(!home.served("big").exists());
+    repeat_and_check(&home, &home.serve(), &content);
+}
+
+#[test]
 fn a_server_that_is_told_to_end_keeps_the_resume_point() {
     let home = Home::new();
     let content = home.file("big", BYTES);
