@@ -94,9 +94,15 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
+    /// As configured, but no more than a quarter of the slots for ops: each holds one.
+    fn handshakes_max(&self) -> usize {
+        let slots = self.kernel.limits().ops_max as usize;
+        self.config.handshakes_max.min((slots / 4).max(1))
+    }
+
     /// Arms the multishot accept, unless too many handshakes are under way.
     pub(crate) fn arm_accept(&mut self, key: u64) {
-        let is_full = self.handshakes.len() >= self.config.handshakes_max;
+        let is_full = self.handshakes.len() >= self.handshakes_max();
         let Some(entry) = self.listeners.get(key) else {
             return;
         };
@@ -143,7 +149,7 @@ impl<K: Kernel> Shard<K> {
 
     /// Too many handshakes: what else arrives waits in the kernel's backlog.
     fn pause_accept_when_full(&mut self, key: u64) {
-        if self.handshakes.len() < self.config.handshakes_max {
+        if self.handshakes.len() < self.handshakes_max() {
             return;
         }
         if let Some(op) = self.listeners.get(key).and_then(|entry| entry.accepting) {

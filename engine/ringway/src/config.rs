@@ -30,7 +30,8 @@ pub struct Config {
     pub session: SessionConfig,
     /// Sessions one shard may own; beyond, new ones are refused as overloaded.
     pub sessions_max: usize,
-    /// Handshakes one shard may have in progress; beyond, accepting waits.
+    /// Handshakes one shard may have in progress; beyond, accepting waits. Never more than a quarter
+    /// of the ops that its ring holds (1024, less where locked memory is short).
     pub handshakes_max: usize,
     /// Within this a connection must have proven itself.
     pub handshake_timeout: Duration,

@@ -30,22 +30,27 @@ impl<K: Kernel> Shard<K> {
         if connection.ingress.multishot.is_some() {
             return;
         }
+        let socket = connection.socket.clone();
         // Arming without a free buffer fails at once even on an idle socket; not arming is what
         // turns starvation into backpressure.
-        let (free, all) = self.kernel.provided_available();
-        if free == 0 && all > 0 {
+        if self.is_starving() {
             if !self.starved.contains(&key) {
                 self.starved.push_back(key);
             }
             return;
         }
-        let socket = connection.socket.clone();
         let op = self.frames_op(socket);
         let op = self.submit_on(key, ConnectionOp::Frames, op);
         if let Some(connection) = self.connections.get_mut(key.0) {
             connection.ingress.multishot = Some(op);
             connection.ingress.is_stopping = false;
         }
+    }
+
+    /// Whether a receive would end at once: no free buffer, or no slot for the op.
+    fn is_starving(&self) -> bool {
+        let (free, all) = self.kernel.provided_available();
+        (free == 0 && all > 0) || self.is_short_of_slots()
     }
 
     /// A receive into the shared buffers, or where the kernel gave none (no locked memory is left
@@ -61,10 +66,10 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
-    /// Connections that found no free buffer try again.
+    /// Connections that found no free buffer or slot try again.
     pub(crate) fn feed_starved(&mut self) {
         for _ in 0..self.starved.len() {
-            if self.kernel.provided_available().0 == 0 {
+            if self.is_starving() {
                 break;
             }
             if let Some(key) = self.starved.pop_front() {

@@ -33,6 +33,7 @@ mod arriving;
 mod atomics;
 mod attach;
 mod block_on;
+mod caller_ops;
 mod checked;
 mod config;
 mod connection;

@@ -14,7 +14,7 @@ use ringway_proto::{BodyId, StreamId};
 #[derive(Debug)]
 pub(crate) enum Purpose {
     /// A handle: the completion goes to it as it is.
-    Caller(Option<Reply<Completion>>),
+    Caller(Reply<Completion>),
     /// Connections arriving at a listener, by its key.
     Accept(u64),
     /// A name being resolved for a dial.

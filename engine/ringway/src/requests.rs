@@ -10,7 +10,6 @@ use ringway_proto::{Retention, Status, StreamId};
 use crate::config::{StreamOptions, WhenFull};
 use crate::message::Message;
 use crate::payload::Payload;
-use crate::purpose::Purpose;
 use crate::reply::Reply;
 use crate::session::{SessionKey, SessionState};
 use crate::session_entry::Reconnected;
@@ -32,7 +31,10 @@ impl<K: Kernel> Shard<K> {
                 let key = self.sleepers.insert(reply);
                 self.timers.add(at_ns, Timer::Sleep(key));
             }
-            Message::Op { op, reply } => drop(self.submit(Purpose::Caller(Some(reply)), op)),
+            Message::Op { op, reply } => {
+                let next = self.caller_ops.add((op, reply));
+                self.submit_for_caller(next);
+            }
             Message::Lease { bytes, reply } => {
                 let lease = self.kernel.lease(bytes);
                 self.statistics.leases_exhausted += u64::from(lease.is_none());

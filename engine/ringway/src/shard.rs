@@ -25,6 +25,7 @@ use ringway_io::{Completion, Kernel, Lease, Op, OpId, TeardownReport, Wait};
 use ringway_proto::{StreamId, Time};
 
 use crate::accept::ListenerEntry;
+use crate::caller_ops::{CallerOp, CallerOps};
 use crate::config::Config;
 use crate::connection::{Connection, ConnectionKey};
 use crate::dial::Dial;
@@ -64,10 +65,11 @@ pub struct Shard<K: Kernel> {
     pub(crate) dirty: VecDeque<SessionKey>,
     /// Streams that have outlived their protocol state.
     pub(crate) detached: BTreeMap<(SessionKey, StreamId), StreamEntry>,
-    /// Connections whose receive was not armed for want of buffers.
+    /// Connections whose receive was not armed for want of a buffer or a slot.
     pub(crate) starved: VecDeque<ConnectionKey>,
     /// Leases of reset connections, until what may sit in a device queue is gone.
     pub(crate) resting: BTreeMap<u64, Vec<Lease>>,
+    pub(crate) caller_ops: CallerOps,
     pub(crate) statistics: Statistics,
     completions: Vec<Completion>,
     shutdown: Option<(u64, Vec<Reply<TeardownReport>>)>,
@@ -82,6 +84,7 @@ impl<K: Kernel> Shard<K> {
         config: Config,
     ) -> Self {
         Self {
+            caller_ops: CallerOps::new(kernel.limits().ops_max),
             kernel,
             tasks: Tasks::new(mailbox.clone()),
             mailbox,
@@ -246,6 +249,17 @@ impl<K: Kernel> Shard<K> {
         self.kernel.submit(token, op)
     }
 
+    pub(crate) fn submit_for_caller(&mut self, op: Option<CallerOp>) {
+        if let Some((op, reply)) = op {
+            self.submit(Purpose::Caller(reply), op);
+        }
+    }
+
+    /// Whether one more op would be refused for want of a slot.
+    pub(crate) fn is_short_of_slots(&self) -> bool {
+        self.kernel.in_flight() >= self.kernel.limits().ops_max as usize
+    }
+
     /// Submits an op that a connection must outlive.
     pub(crate) fn submit_on(&mut self, key: ConnectionKey, kind: ConnectionOp, op: Op) -> OpId {
         if let Some(connection) = self.connections.get_mut(key.0) {
@@ -275,7 +289,7 @@ impl<K: Kernel> Shard<K> {
             self.handshakes.len(),
             self.dials.len(),
             self.tasks.count(),
-            self.purposes.len(),
+            self.purposes.len() + self.caller_ops.waiting(),
         ]
     }
 
@@ -303,11 +317,11 @@ impl<K: Kernel> Shard<K> {
     fn on_last_completion(&mut self, purpose: Purpose, completion: Completion) {
         match purpose {
             Purpose::Caller(reply) => {
-                if let Some(reply) = reply
-                    && let Err(unwanted) = reply.send(completion)
-                {
+                if let Err(unwanted) = reply.send(completion) {
                     self.discard(unwanted);
                 }
+                let next = self.caller_ops.complete_one();
+                self.submit_for_caller(next);
             }
             Purpose::Accept(listener) => self.on_accepted(listener, completion),
             Purpose::Resolve(dial) => self.on_resolved(dial, completion),
@@ -369,6 +383,7 @@ impl<K: Kernel> Shard<K> {
     fn end(&mut self, deadline_ns: u64) {
         self.tasks.clear();
         self.mailbox.close();
+        self.caller_ops.clear();
         self.fail_all_sessions();
         self.drop_detached();
         // A tenth of a second on top: the cancellations themselves need a moment.
