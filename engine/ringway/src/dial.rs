@@ -233,6 +233,8 @@ impl<K: Kernel> Shard<K> {
                 .kernel
                 .set_option(&socket, SocketOption::CongestionControl(name));
         }
+        let timeout = dial.redial.options.attempt_timeout;
+        self.bound_unacked(&socket, timeout);
         let op = Op::Connect {
             socket: socket.clone(),
             address,

@@ -4,6 +4,7 @@
 //! first frames is swallowed: the plain descriptor can then move to another shard.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ringway_io::{
@@ -116,6 +117,7 @@ impl<K: Kernel> Shard<K> {
         let deadline_ns = self.kernel.now_ns().saturating_add(timeout_ns);
         let is_accepting = matches!(machine, Machine::Accept(_));
         self.widen_window(&socket);
+        self.bound_unacked(&socket, self.config.handshake_timeout);
         let key = HandshakeKey(self.handshakes.insert(Handshake {
             socket,
             machine,
@@ -131,6 +133,15 @@ impl<K: Kernel> Shard<K> {
             self.drive_handshake(key);
         }
         key
+    }
+
+    /// Until the peer has proven itself, bytes that it does not ack kill the connection, also after
+    /// we have closed it. Zero ends that: on an attached connection only heartbeats decide, for a
+    /// live peer may keep its window closed. Best effort: a Unix socket has no such option.
+    pub(crate) fn bound_unacked(&mut self, socket: &Descriptor, timeout: Duration) {
+        let ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
+        let option = SocketOption::UserTimeoutMs(ms);
+        let _ = self.kernel.set_option(socket, option);
     }
 
     /// Lets the receive window open at once. Since Linux 6.16 the receive buffer grows only as fast
@@ -328,6 +339,7 @@ impl<K: Kernel> Shard<K> {
         let Some(handshake) = self.forget_handshake(key) else {
             return;
         };
+        self.bound_unacked(&handshake.socket, Duration::ZERO);
         match handshake.origin {
             Origin::Dial(dial) => self.on_dial_established(dial, handshake.socket, established),
             Origin::Listener(listener) => {

@@ -328,7 +328,9 @@ impl State {
         it.ends[end].user_timer_armed = false;
         let way = &mut it.directions[end];
         let is_idle = way.unacked + way.send_queue.len() == 0;
-        if is_idle || it.ends[end].is_dead {
+        // The option may have been taken back meanwhile.
+        let is_off = it.ends[end].user_timeout_ms == 0;
+        if is_idle || is_off || it.ends[end].is_dead {
             return;
         }
         if way.acked != acked {

@@ -117,6 +117,23 @@ fn a_user_timeout_kills_also_a_live_peer_whose_window_is_closed() {
 }
 
 #[test]
+fn a_user_timeout_that_was_taken_back_kills_nobody() {
+    let mut scene = Scene::new(1, WorldConfig::calm(), 2);
+    let pair = scene.pair("10.0.0.2:7400");
+    let option = SocketOption::UserTimeoutMs(3000);
+    assert_eq!(scene.kernels[0].set_option(&pair.dialer, option), Ok(()));
+    let bytes = numbered(1 << 20);
+    let (sending, _) = scene.send(0, &pair.dialer, &bytes);
+    let off = SocketOption::UserTimeoutMs(0);
+    assert_eq!(scene.kernels[0].set_option(&pair.dialer, off), Ok(()));
+    scene.rest();
+    let (received, _) = scene.receive_all(1, &pair.acceptor, bytes.len());
+    assert_eq!(received, bytes);
+    let sent = scene.finish(0, sending).remove(0);
+    assert_eq!(sent.result, Ok(1 << 20));
+}
+
+#[test]
 fn a_reset_drops_what_was_not_sent_and_keeps_what_has_arrived() {
     let mut scene = Scene::new(1, WorldConfig::calm(), 2);
     let pair = scene.pair("10.0.0.2:7400");
