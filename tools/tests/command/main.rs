@@ -4,6 +4,7 @@
 //! through a relay ([`relay`]) that stops it there.
 
 mod bench;
+mod confined;
 mod demo;
 mod metrics;
 mod output;
