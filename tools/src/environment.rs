@@ -46,11 +46,7 @@ pub(crate) fn look() -> Result<Environment, Failure> {
         capabilities: names(&ring, |is_present, is_masked| is_present && !is_masked),
         missing: names(&ring, |is_present, is_masked| !is_present && !is_masked),
         masked: names(&ring, |_, is_masked| is_masked),
-        reductions: ring
-            .reductions()
-            .iter()
-            .map(|each| each.reason.clone())
-            .collect(),
+        reductions: ring.reductions().iter().map(ToString::to_string).collect(),
         tcp_congestion_control: setting("tcp_congestion_control"),
         tcp_rmem: setting("tcp_rmem"),
         tcp_wmem: setting("tcp_wmem"),

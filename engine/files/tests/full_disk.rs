@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use ringway_files::{Fault, GetOptions, PutOptions, Silent};
-use world::{MIB, ServerProcess, client, engine, noise, skip, wait, write};
+use world::{LoneEngine, MIB, ServerProcess, client, noise, skip, wait, write};
 
 #[test]
 fn a_server_process() {
@@ -36,7 +36,7 @@ fn a_full_disk_stops_the_sender_and_smaller_files_still_fit() {
     let Some(server) = small_server(&root) else {
         return skip("a_full_disk", "a mount namespace needs root here");
     };
-    let engine = engine();
+    let engine = LoneEngine::start();
     let client = client(&engine, &server.address);
     let put = |name: &str, size: u64| {
         let path = home.path().join(name);
@@ -85,7 +85,7 @@ fn a_full_disk_here_ends_a_get() {
         return skip("a_full_disk_here", "mount(8) needs root");
     }
     let server = ServerProcess::start(&root, "127.0.0.1:0");
-    let engine = engine();
+    let engine = LoneEngine::start();
     let client = client(&engine, &server.address);
     let get = client.get(
         &["large"],

@@ -12,7 +12,9 @@ use ringway_files::{
     Fault, FilesError, GetOptions, ListOptions, PutOptions, Side, SkipReason, UsageError,
 };
 use serde::Serialize;
-use world::{MIB, Trigger, World, address, fault, leftovers, noise, snapshot, wait, write};
+use world::{
+    LoneEngine, MIB, Trigger, World, address, fault, leftovers, noise, snapshot, wait, write,
+};
 
 #[test]
 fn links_and_special_files_are_skipped_and_reported_and_a_fifo_does_not_hang() {
@@ -298,7 +300,7 @@ fn limits_are_refused_with_both_numbers() {
 
 #[test]
 fn a_server_that_is_not_there_is_a_matter_of_the_connection() {
-    let engine = world::engine();
+    let engine = LoneEngine::start();
     let connect = ConnectOptions {
         connect_timeout: std::time::Duration::from_millis(200),
         ..ConnectOptions::insecure()

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ringway_files::{Fault, FilesError, GetOptions, PutOptions, Silent};
 use world::{
-    MIB, ServerProcess, Trigger, World, abort_when, client, engine, fault, leftovers, noise,
+    LoneEngine, MIB, ServerProcess, Trigger, World, abort_when, client, fault, leftovers, noise,
     partial_of, wait, write,
 };
 
@@ -101,7 +101,7 @@ fn a_server_killed_twice_under_a_running_put_loses_nothing() {
     write(&file, &noise(3, SIZE));
     let server = Arc::new(Mutex::new(ServerProcess::start(&root, "127.0.0.1:0")));
     let address = server.lock().expect("not poisoned").address.clone();
-    let engine = engine();
+    let engine = LoneEngine::start();
     let client = client(&engine, &address);
     let kill = {
         let (server, root, address) = (Arc::clone(&server), root.clone(), address.clone());
@@ -199,7 +199,7 @@ fn a_server_killed_between_two_runs_resumes_by_the_size_of_its_partial_file() {
     fs::create_dir(&root).expect("the root");
     write(&file, &noise(4, SIZE));
     let mut server = ServerProcess::start(&root, "127.0.0.1:0");
-    let engine = engine();
+    let engine = LoneEngine::start();
     let trigger = Trigger::after(SIZE / 4, || ());
     let sources: [PathBuf; 1] = [file];
     let first = client(&engine, &server.address);

@@ -1,5 +1,6 @@
 //! What stands behind the seam.
 
+use std::fmt;
 use std::os::fd::OwnedFd;
 
 use crate::{
@@ -276,6 +277,18 @@ pub struct Reduction {
     pub got: u64,
     /// Why, and the remedy.
     pub reason: String,
+}
+
+impl fmt::Display for Reduction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            what,
+            wanted,
+            got,
+            reason,
+        } = self;
+        write!(f, "{what}: {got} instead of {wanted}: {reason}")
+    }
 }
 
 /// How a teardown went.

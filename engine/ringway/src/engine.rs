@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ringway_io::{Kernel, LeaseMut, TeardownReport};
-use ringway_uring::{Uring, UringConfig};
+use ringway_io::{Kernel, LeaseMut, Reduction, TeardownReport};
+use ringway_uring::{Uring, UringConfig, locked_memory_remedy, rings_affordable};
 
 use crate::config::{Config, ConnectOptions, ListenOptions};
 use crate::error::{ConnectError, Error, StartError};
@@ -36,10 +36,14 @@ struct Shared {
     mailboxes: Vec<Mailbox>,
     next: AtomicUsize,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    reductions: Vec<Reduction>,
 }
 
 impl Engine {
     /// Starts the shards, each on a thread of its own.
+    ///
+    /// Where this machine gives less than is configured, the engine runs smaller:
+    /// [`reductions`](Self::reductions). Where locked memory is short, that takes up to a second.
     ///
     /// # Errors
     /// [`StartError`]: what this machine lacks, and the remedy.
@@ -51,8 +55,10 @@ impl Engine {
         let count = shard_count(&config)?;
         let mut kernels = Vec::with_capacity(count);
         for _ in 0..count {
-            kernels.push(Uring::start(uring_config(&config)).map_err(StartError::Unavailable)?);
+            let kernel = Uring::start(uring_config(&config, count));
+            kernels.push(kernel.map_err(StartError::Unavailable)?);
         }
+        let reductions = reductions(&config, &kernels);
         let shared = Arc::new(SessionDirectory::new(count, incarnation(&mut kernels)));
         let mut mailboxes = Vec::with_capacity(count);
         let mut threads = Vec::with_capacity(count);
@@ -72,7 +78,7 @@ impl Engine {
                 .map_err(StartError::Thread)?;
             threads.push(thread);
         }
-        Ok(Self::assembled(mailboxes, threads))
+        Ok(Self::assembled(mailboxes, threads, reductions))
     }
 
     /// Makes the shards and the engine without threads: whoever holds the shards steps them, a
@@ -100,15 +106,28 @@ impl Engine {
                 config.clone(),
             ));
         }
-        (Self::assembled(mailboxes, Vec::new()), shards)
+        (Self::assembled(mailboxes, Vec::new(), Vec::new()), shards)
     }
 
-    fn assembled(mailboxes: Vec<Mailbox>, threads: Vec<JoinHandle<()>>) -> Self {
+    fn assembled(
+        mailboxes: Vec<Mailbox>,
+        threads: Vec<JoinHandle<()>>,
+        reductions: Vec<Reduction>,
+    ) -> Self {
         Self(Arc::new(Shared {
             mailboxes,
             next: AtomicUsize::new(0),
             threads: Mutex::new(threads),
+            reductions,
         }))
+    }
+
+    /// What runs smaller than configured since the start, why, and the remedy.
+    ///
+    /// Pipes are made when they are needed; what was refused of them is not among it.
+    #[must_use]
+    pub fn reductions(&self) -> &[Reduction] {
+        &self.0.reductions
     }
 
     /// How many shards.
@@ -273,6 +292,9 @@ async fn ask_statistics(mailbox: &Mailbox) -> Result<Statistics, Error> {
     answer.await
 }
 
+/// Shards of one engine.
+const SHARDS_MAX: usize = 1024;
+
 /// Everything a shard's thread starts from.
 struct ShardStart {
     kernel: Uring,
@@ -290,10 +312,10 @@ impl ShardStart {
 
 fn shard_count(config: &Config) -> Result<usize, StartError> {
     let count = match config.shards {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        0 => cores().min(rings_affordable()).min(SHARDS_MAX),
         count => count,
     };
-    if count > 1024 {
+    if count > SHARDS_MAX {
         return Err(StartError::Configuration {
             what: "shards",
             wanted: count as u64,
@@ -303,11 +325,46 @@ fn shard_count(config: &Config) -> Result<usize, StartError> {
     Ok(count)
 }
 
-fn uring_config(config: &Config) -> UringConfig {
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// What the machine did not give: shards, and of each ring's limits the smallest that was got.
+fn reductions(config: &Config, kernels: &[Uring]) -> Vec<Reduction> {
+    let mut all: Vec<Reduction> = Vec::new();
+    if config.shards == 0 && kernels.len() < cores().min(SHARDS_MAX) {
+        all.push(Reduction {
+            what: "shards",
+            wanted: cores() as u64,
+            got: kernels.len() as u64,
+            reason: format!(
+                "each has a ring, which is locked memory; {}",
+                locked_memory_remedy()
+            ),
+        });
+    }
+    for reduction in kernels
+        .iter()
+        .flat_map(|kernel| &kernel.limits().reductions)
+    {
+        match all.iter_mut().find(|each| each.what == reduction.what) {
+            Some(known) if known.got <= reduction.got => {}
+            Some(known) => *known = reduction.clone(),
+            None => all.push(reduction.clone()),
+        }
+    }
+    for reduction in &all {
+        tracing::info!("runs smaller than configured: {reduction}");
+    }
+    all
+}
+
+fn uring_config(config: &Config, shards: usize) -> UringConfig {
     UringConfig {
         arena_bytes: config.arena_bytes,
         pipes_max: config.pipes_max,
         masked: config.masked,
+        rings: shards,
         ..UringConfig::default()
     }
 }

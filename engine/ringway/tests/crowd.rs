@@ -113,8 +113,14 @@ fn clients_that_never_finish_their_handshakes_delay_nobody() {
     let Address::Tcp(target) = pair.address() else {
         panic!("not the kind of address that was asked for");
     };
+    // A ring that is small for want of locked memory bounds them lower.
+    let is_small = |reduction: &ringway::Reduction| reduction.what == "ops";
+    let clients = match pair.server.reductions().iter().any(is_small) {
+        true => 8,
+        false => 200,
+    };
     let mut silent = Vec::new();
-    for index in 0..200 {
+    for index in 0..clients {
         let mut client = TcpStream::connect(target).expect("connected");
         // Some say nothing at all, some a part of what a client says first.
         client.write_all(&b"RINGWAY"[..index % 7]).expect("written");

@@ -33,6 +33,9 @@ pub struct UringConfig {
     /// Kernel workers for regular files, and for everything else; 0 keeps the kernel's default.
     /// The kernel's default for the second is unlimited, which has been seen to grow to thousands.
     pub io_workers_max: (u32, u32),
+    /// Rings that are started with this configuration, this one included. Where locked memory is
+    /// short, each takes its share and leaves something to the others.
+    pub rings: usize,
     /// Capabilities to do without, as if the kernel had none of them.
     pub masked: Capabilities,
     /// Fill returned pieces of the arena with 0xDB, so that tests see who still reads them.
@@ -56,6 +59,7 @@ impl Default for UringConfig {
             helper_threads: 2,
             helper_queue_max: 256,
             io_workers_max: (4, 8),
+            rings: 1,
             masked: Capabilities::NONE,
             poison_returned: false,
             completion_entries: None,

@@ -4,6 +4,8 @@
 //! `SUBMIT_ALL`, `CQSIZE`, `CLAMP`, all older) are always asked for. Above it only `NO_SQARRAY`
 //! (6.6) may be refused and is dropped then.
 
+use crate::locked_memory::PAGE_BYTES;
+
 /// Flags that differ from ring to ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SetupFlags {
@@ -19,8 +21,8 @@ pub(crate) struct QueueSizes {
     pub submission: u32,
     pub completion: u32,
     pub ops_max: u32,
+    pub provided_count: u32,
     accept_window: u32,
-    provided_count: u32,
 }
 
 /// Largest completion queue that the kernel gives (`IORING_MAX_CQ_ENTRIES`, 6.18).
@@ -30,10 +32,13 @@ const COMPLETION_ENTRIES_MAX: u32 = 65536;
 /// the notification, and a failed cancel request.
 const COMPLETIONS_PER_OP: u32 = 3;
 
-/// Below these, a ring is of no use.
-const OPS_MIN: u32 = 16;
-const SUBMISSION_MIN: u32 = 8;
+/// Below these, a ring is of little use, and saves nothing: the smallest ring takes one page for
+/// its entries (64 of them), one for its completions (128), and one for the table of its provided
+/// buffers (measured on 6.18 by lowering `RLIMIT_MEMLOCK` until io_uring_setup(2) fails).
+const OPS_MIN: u32 = 32;
+const SUBMISSION_MIN: u32 = 64;
 const ACCEPT_WINDOW_MIN: u32 = 8;
+const PROVIDED_MIN: u32 = 16;
 
 /// The doorbell's and the final cancel's completions.
 const COMPLETIONS_OF_OUR_OWN: u32 = 4;
@@ -91,21 +96,21 @@ impl QueueSizes {
     /// Half of it; `None` at the smallest that is of any use.
     pub(crate) fn halved(self) -> Option<Self> {
         let smallest = self.ops_max <= OPS_MIN && self.submission <= SUBMISSION_MIN;
+        let ops_max = half(self.ops_max, OPS_MIN);
         (!smallest).then(|| {
             queue_sizes(
                 half(self.submission, SUBMISSION_MIN),
-                half(self.ops_max, OPS_MIN),
-                self.provided_count,
+                ops_max,
+                self.provided_count.min((ops_max / 2).max(PROVIDED_MIN)),
                 half(self.accept_window, ACCEPT_WINDOW_MIN),
             )
         })
     }
 
-    /// The largest halving that takes no more than a quarter of the locked-memory limit, which
-    /// all rings of the user share.
-    pub(crate) fn fitting(self, memlock_limit_bytes: u64) -> Option<Self> {
+    /// The largest halving that locks no more than `share_bytes`, or the smallest of all.
+    pub(crate) fn fitting(self, share_bytes: u64) -> Option<Self> {
         let mut sizes = self.halved()?;
-        while sizes.locked_bytes() > memlock_limit_bytes / 4 {
+        while sizes.locked_bytes() > share_bytes {
             match sizes.halved() {
                 Some(smaller) => sizes = smaller,
                 None => break,
@@ -114,11 +119,14 @@ impl QueueSizes {
         Some(sizes)
     }
 
-    /// Memory the kernel charges for the queues: 64 bytes an entry, 16 a completion, and the head.
+    /// Memory the kernel charges, in whole pages: 64 bytes an entry; 16 a completion, and the heads
+    /// of both queues; 16 a provided buffer.
     fn locked_bytes(self) -> u64 {
         let entries = u64::from(self.submission) * 64;
-        let completions = u64::from(self.completion) * 16 + 64;
-        entries.next_multiple_of(4096) + completions.next_multiple_of(4096)
+        let completions = u64::from(self.completion) * 16 + 128;
+        let table = u64::from(self.provided_count) * 16;
+        let pages = [entries, completions, table].map(|bytes| bytes.div_ceil(PAGE_BYTES));
+        pages.iter().sum::<u64>() * PAGE_BYTES
     }
 }
 
@@ -130,6 +138,7 @@ fn half(value: u32, floor: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::locked_memory::{SHARE_BYTES_MIN, share_bytes};
     use proptest::prelude::*;
 
     proptest! {
@@ -146,17 +155,22 @@ mod tests {
     #[test]
     fn little_locked_memory_gives_small_queues_that_still_cannot_overflow() {
         let sizes = queue_sizes(512, 4096, 256, 1024);
-        let small = sizes.fitting(64 << 10).expect("smaller");
-        assert!(small.locked_bytes() <= 16 << 10 && small.ops_max >= 64);
-        assert!(small.completion >= 3 * small.ops_max + 256 + small.accept_window + 4);
-        let mut smallest = small;
-        while let Some(smaller) = smallest.halved() {
-            smallest = smaller;
-        }
-        assert_eq!((smallest.ops_max, smallest.submission), (16, 8));
+        let small = sizes.fitting(share_bytes(64 << 10, 1)).expect("smaller");
+        assert_eq!(small.locked_bytes(), SHARE_BYTES_MIN);
+        assert_eq!((small.ops_max, small.provided_count), (64, 32));
+        assert!(small.completion >= 3 * small.ops_max + 32 + small.accept_window + 4);
+        let smallest = small.fitting(0).expect("smaller still");
+        assert_eq!((smallest.ops_max, smallest.submission), (32, 64));
+        assert_eq!(
+            (smallest.completion, smallest.locked_bytes()),
+            (128, 3 * PAGE_BYTES)
+        );
         assert_eq!(smallest.fitting(0), None);
-        let few = queue_sizes(64, 3, 1, 2).halved().expect("smaller");
-        assert_eq!((few.ops_max, few.accept_window), (3, 2));
+        let few = queue_sizes(128, 3, 1, 2).halved().expect("smaller");
+        assert_eq!(
+            (few.ops_max, few.accept_window, few.provided_count),
+            (3, 2, 1)
+        );
     }
 
     #[test]

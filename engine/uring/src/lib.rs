@@ -25,6 +25,7 @@ mod helpers;
 mod kernel;
 mod ladder;
 mod listen;
+mod locked_memory;
 mod lower;
 mod naming;
 mod pipes;
@@ -47,6 +48,7 @@ mod unavailable;
 mod uring;
 
 pub use config::UringConfig;
+pub use locked_memory::{remedy as locked_memory_remedy, rings_affordable};
 pub use probe::{Finding, ProbeReport, RingReport, probe};
 pub use socket::statistics as socket_statistics;
 pub use unavailable::{KERNEL_NEEDED, UnavailableReason, UringUnavailable};

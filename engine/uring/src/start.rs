@@ -11,6 +11,7 @@ use crate::config::UringConfig;
 use crate::doorbell::Bell;
 use crate::helpers::Helpers;
 use crate::ladder::{QueueSizes, queue_sizes, rungs};
+use crate::locked_memory::{ARENA_PATIENCE, RING_PATIENCE, patiently, remedy, share_bytes};
 use crate::naming::Naming;
 use crate::pipes::Pipes;
 use crate::probe::Finding;
@@ -23,10 +24,6 @@ use crate::sys::ring::Ring;
 use crate::trial;
 use crate::unavailable::{UringUnavailable, diagnose};
 use crate::uring::{Phase, Uring};
-
-/// How often and how long to wait for locked memory to come back.
-const MEMORY_RETRIES: u32 = 40;
-const MEMORY_PAUSE: Duration = Duration::from_millis(5);
 
 impl Uring {
     /// Sets a ring up, with as much as this machine gives of what is configured.
@@ -49,13 +46,13 @@ impl Uring {
             provided_count,
             config.accept_window,
         );
-        // The ring first: without it, nothing that is tried below says anything.
-        let (mut ring, sizes) = climb(&config, wanted)?;
+        // Before the ring: what the trials lock comes back, what the ring locks does not.
         let mut findings = trial::findings();
+        let (mut ring, sizes) = climb(&config, wanted)?;
         findings.extend(features(&config, &ring));
-        let mut reductions = ops_reduction(&config, wanted, sizes);
+        let mut reductions = queue_reductions(&config, wanted, sizes);
         let arena = start_arena(&config, &mut ring, &mut findings, &mut reductions);
-        let provided = start_provided(&config, &mut ring, &mut reductions);
+        let provided = start_provided(&config, sizes, &mut ring, &mut reductions);
         if provided.is_none() {
             absent(
                 &mut findings,
@@ -118,24 +115,19 @@ impl Uring {
     }
 }
 
-/// Tries sizes from the wanted ones down, as far as locked memory demands (since 6.14 the queues
-/// count against the limit).
+/// Tries the wanted sizes, then this ring's share of the locked memory (since 6.14 the queues count
+/// against the limit), for a while, then less and less.
 fn climb(config: &UringConfig, wanted: QueueSizes) -> Result<(Ring, QueueSizes), Errno> {
-    let mut sizes = wanted;
-    loop {
-        let next = match sizes == wanted {
-            true => sizes.fitting(memlock_limit_bytes()),
-            false => sizes.halved(),
-        };
-        let made = match next {
-            Some(_) => try_rungs(config, sizes),
-            None => patiently(|| try_rungs(config, sizes)),
-        };
-        match (made, next) {
-            (Err(Errno::ENOMEM), Some(smaller)) => sizes = smaller,
-            (made, _) => return made.map(|ring| (ring, sizes)),
-        }
+    let share_bytes = share_bytes(memlock_limit_bytes(), config.rings);
+    let mut made = try_rungs(config, wanted).map(|ring| (ring, wanted));
+    let mut next = wanted.fitting(share_bytes);
+    let mut patience = RING_PATIENCE;
+    while let (Err(Errno::ENOMEM), Some(sizes)) = (&made, next) {
+        made = patiently(patience, || try_rungs(config, sizes)).map(|ring| (ring, sizes));
+        next = sizes.halved();
+        patience = Duration::ZERO;
     }
+    made
 }
 
 /// Tries the flag sets from the best one down.
@@ -150,18 +142,6 @@ fn try_rungs(config: &UringConfig, sizes: QueueSizes) -> Result<Ring, Errno> {
         }
     }
     Err(last)
-}
-
-/// Tries again for a while where memory is short: a closed ring gives its locked memory back only
-/// when the kernel comes round to it.
-pub(crate) fn patiently<T>(mut attempt: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
-    for _ in 0..MEMORY_RETRIES {
-        match attempt() {
-            Err(Errno::ENOMEM) => std::thread::sleep(MEMORY_PAUSE),
-            other => return other,
-        }
-    }
-    attempt()
 }
 
 /// What the ring itself tells.
@@ -198,27 +178,27 @@ fn provided_count(config: &UringConfig) -> u32 {
     config.provided_count.min(ENTRIES_MAX).next_power_of_two()
 }
 
-fn ops_reduction(config: &UringConfig, wanted: QueueSizes, got: QueueSizes) -> Vec<Reduction> {
+fn queue_reductions(config: &UringConfig, wanted: QueueSizes, got: QueueSizes) -> Vec<Reduction> {
     let reason = match got == wanted {
         true => "the kernel's largest completion queue has 65536 entries; use more shards".into(),
-        false => format!("the ring's queues are locked memory; {}", memlock_remedy()),
+        false => format!("the ring's queues are locked memory; {}", remedy()),
     };
-    let reduction = (got.ops_max < config.ops_max).then(|| Reduction {
-        what: "ops",
-        wanted: config.ops_max.into(),
-        got: got.ops_max.into(),
-        reason,
+    let ops = ("ops", config.ops_max, got.ops_max);
+    let provided = (
+        "provided buffers",
+        wanted.provided_count,
+        got.provided_count,
+    );
+    let smaller = [ops, provided]
+        .into_iter()
+        .filter(|(_, wanted, got)| got < wanted);
+    let reductions = smaller.map(|(what, wanted, got)| Reduction {
+        what,
+        wanted: wanted.into(),
+        got: got.into(),
+        reason: reason.clone(),
     });
-    reduction.into_iter().collect()
-}
-
-fn memlock_remedy() -> String {
-    format!(
-        "it is limited to {} bytes for all processes of this user: raise it (`ulimit -l`, \
-         `LimitMEMLOCK=` of the systemd unit, /etc/security/limits.conf) or give the process \
-         CAP_IPC_LOCK",
-        memlock_limit_bytes()
-    )
+    reductions.collect()
 }
 
 fn start_arena(
@@ -246,7 +226,7 @@ fn start_arena(
     };
     let registered = match config.masked.has(Capability::RegisteredBuffers) {
         true => Err(Errno::EOPNOTSUPP),
-        false => register(ring, &arena, reductions),
+        false => register(config, ring, &arena, reductions),
     };
     arena.set_registered(registered.unwrap_or(0));
     let registered = registered
@@ -272,16 +252,22 @@ fn no_arena(findings: &mut Vec<Finding>, why: &str) {
 }
 
 /// Registers as much of the arena as the locked-memory limit allows, from its start, in whole
-/// 2 MiB.
+/// 2 MiB. Its share of the limit is worth waiting for, should it come back late.
 fn register(
+    config: &UringConfig,
     ring: &mut Ring,
     arena: &Arena,
     reductions: &mut Vec<Reduction>,
 ) -> Result<usize, Errno> {
     let wanted = arena.memory().mapping().len();
+    let share_bytes = share_bytes(memlock_limit_bytes(), config.rings);
     let mut bytes = wanted;
     let result = loop {
-        match ring.register_arena(arena.memory(), bytes) {
+        let patience = match bytes as u64 <= share_bytes {
+            true => ARENA_PATIENCE,
+            false => Duration::ZERO,
+        };
+        match patiently(patience, || ring.register_arena(arena.memory(), bytes)) {
             Ok(()) => break Ok(bytes),
             Err(Errno::ENOMEM | Errno::EPERM) if bytes > HUGE_PAGE_BYTES => {
                 bytes = (bytes / 2).next_multiple_of(HUGE_PAGE_BYTES);
@@ -296,7 +282,7 @@ fn register(
             got: result.unwrap_or(0) as u64,
             reason: format!(
                 "registered buffers are locked memory; {}; the rest of the arena works unregistered",
-                memlock_remedy()
+                remedy()
             ),
         });
     }
@@ -329,14 +315,18 @@ fn look_for_huge(arena: &Arena) -> Result<String, String> {
 
 fn start_provided(
     config: &UringConfig,
+    sizes: QueueSizes,
     ring: &mut Ring,
     reductions: &mut Vec<Reduction>,
 ) -> Option<Provided> {
     if config.provided_count == 0 {
         return None;
     }
-    let made = Provided::new(provided_count(config), config.provided_bytes).and_then(|provided| {
-        patiently(|| ring.register_provided(provided.memory(), GROUP)).map(|()| provided)
+    let made = Provided::new(sizes.provided_count, config.provided_bytes).and_then(|provided| {
+        patiently(RING_PATIENCE, || {
+            ring.register_provided(provided.memory(), GROUP)
+        })
+        .map(|()| provided)
     });
     made.map_err(|errno| {
         reductions.push(Reduction {

@@ -33,6 +33,27 @@ pub(crate) fn memlock_limit_bytes() -> u64 {
     getrlimit(Resource::RLIMIT_MEMLOCK).map_or(0, |(soft, _)| soft)
 }
 
+/// Whether this thread is exempt from `RLIMIT_MEMLOCK`: it has `CAP_IPC_LOCK`, and its user
+/// namespace is the first one (elsewhere the capability does not count for io_uring).
+pub(crate) fn has_ipc_lock() -> bool {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    effective_capabilities(&status) >> CAP_IPC_LOCK & 1 == 1 && maps_every_user_to_itself(&map)
+}
+
+/// Bit of the capability (capabilities(7), linux/capability.h).
+const CAP_IPC_LOCK: u32 = 14;
+
+fn effective_capabilities(status: &str) -> u64 {
+    let set = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
+        .unwrap_or(0)
+}
+
+fn maps_every_user_to_itself(uid_map: &str) -> bool {
+    uid_map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
 /// Largest pipe an ordinary user may have, bytes (pipe(7)).
 pub(crate) fn pipe_max_bytes() -> Option<u64> {
     let value = number("/proc/sys/fs/pipe-max-size")?;
@@ -57,4 +78,23 @@ fn seccomp_mode() -> Option<i64> {
         .lines()
         .find_map(|line| line.strip_prefix("Seccomp:"))?;
     line.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capability_counts_in_the_first_user_namespace_only() {
+        let root = "Name:\tx\nCapEff:\t000001ffffffffff\nCapBnd:\t0\n";
+        assert_eq!(effective_capabilities(root) >> CAP_IPC_LOCK & 1, 1);
+        assert_eq!(effective_capabilities("CapEff:\t0000000000000000\n"), 0);
+        assert_eq!(effective_capabilities(""), 0);
+        assert!(maps_every_user_to_itself(
+            "         0          0 4294967295\n"
+        ));
+        assert!(!maps_every_user_to_itself(
+            "         0       1000          1\n"
+        ));
+    }
 }

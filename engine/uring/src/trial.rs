@@ -18,11 +18,12 @@ use ringway_io::{Capability, Descriptor, Errno};
 
 use crate::arena::Arena;
 use crate::ladder::SetupFlags;
+use crate::locked_memory::{RING_PATIENCE, patiently};
 use crate::probe::Finding;
 use crate::provided::{GROUP, Provided};
 use crate::request::{Memory, Request};
 use crate::splice;
-use crate::start::patiently;
+
 use crate::sys::file::cachestat;
 use crate::sys::ring::{Event, KernelWait, Posted, Ring};
 
@@ -40,7 +41,7 @@ pub(crate) fn findings() -> Vec<Finding> {
     if let Some(findings) = FINDINGS.get() {
         return findings.clone();
     }
-    match patiently(small_ring) {
+    match patiently(RING_PATIENCE, small_ring) {
         Ok(mut ring) => FINDINGS.get_or_init(|| try_all(&mut ring)).clone(),
         Err(errno) => nothing_tried(errno),
     }
@@ -107,7 +108,10 @@ fn try_accept_multishot(ring: &mut Ring) -> Answer {
 
 fn try_receive_multishot(ring: &mut Ring) -> Answer {
     let mut provided = Provided::new(2, 4096).map_err(text)?;
-    patiently(|| ring.register_provided(provided.memory(), GROUP)).map_err(text)?;
+    patiently(RING_PATIENCE, || {
+        ring.register_provided(provided.memory(), GROUP)
+    })
+    .map_err(text)?;
     provided.publish();
     let (mut peer, socket) = UnixStream::pair().map_err(|error| error.to_string())?;
     let request = Request::ReceiveProvided {

@@ -12,21 +12,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
-use rig::{Rig, config, pattern};
+use rig::{Rig, config, pattern, wait_for_turn};
 use ringway_io::{
     BufferMut, BufferRef, Capability, Descriptor, Errno, Kernel, Op, ShutdownHow, Wait,
 };
 use ringway_uring::{UnavailableReason, Uring, UringConfig, probe};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
-const ROLE: &str = "RINGWAY_TEST_CHILD";
+/// Names the test that a child process runs; `rig::wait_for_turn` knows it too.
+const CHILD: &str = "RINGWAY_TEST_CHILD";
 
 /// Runs `child` in a process of its own; in that process, this is where it runs.
 fn in_child(test: &str, child: impl FnOnce()) {
-    if std::env::var(ROLE).as_deref() == Ok(test) {
+    if std::env::var(CHILD).as_deref() == Ok(test) {
         child();
         return;
     }
+    wait_for_turn();
     let output = spawn(test).wait_with_output().expect("the child ends");
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -41,7 +43,7 @@ fn in_child(test: &str, child: impl FnOnce()) {
 fn spawn(test: &str) -> std::process::Child {
     Command::new(std::env::current_exe().expect("this test"))
         .args([test, "--exact", "--nocapture", "--test-threads=1"])
-        .env(ROLE, test)
+        .env(CHILD, test)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -351,11 +353,12 @@ fn a_process_that_exits_without_teardown_is_gone() {
 #[test]
 fn a_process_that_is_killed_is_gone() {
     let name = "a_process_that_is_killed_is_gone";
-    if std::env::var(ROLE).as_deref() == Ok(name) {
+    if std::env::var(CHILD).as_deref() == Ok(name) {
         let _held = entangle();
         println!("entangled");
         std::thread::park();
     }
+    wait_for_turn();
     let mut child = spawn(name);
     let mut output = child.stdout.take().expect("piped");
     let mut seen = String::new();

@@ -4,7 +4,7 @@ mod rig;
 
 use std::collections::HashSet;
 
-use rig::{Rig, config};
+use rig::{Rig, config, wait_for_turn};
 use ringway_io::{Capabilities, Capability, Errno, Kernel, Op, Wait};
 use ringway_uring::{Uring, UringConfig, probe};
 
@@ -25,6 +25,7 @@ fn every_capability_is_found_once_and_in_order() {
 // On the reference kernel everything works but what its configuration switches off.
 #[test]
 fn a_new_kernel_has_all_but_huge_pages() {
+    wait_for_turn();
     let release = probe(UringConfig::default()).kernel_release;
     let mut numbers = release.split('.').map(|part| part.parse().unwrap_or(0));
     let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
@@ -95,6 +96,7 @@ fn more_ops_than_a_completion_queue_can_hold_are_reduced_and_told() {
 
 #[test]
 fn a_probe_tells_and_leaves_nothing() {
+    wait_for_turn();
     let report = probe(config());
     let ring = report.ring.expect("a ring");
     assert_eq!(ring.findings.len(), Capability::ALL.len());
@@ -104,6 +106,7 @@ fn a_probe_tells_and_leaves_nothing() {
 
 #[test]
 fn a_ring_that_was_never_entered_is_dropped_in_peace() {
+    wait_for_turn();
     for _ in 0..10 {
         let mut kernel = Uring::start(config()).expect("a ring");
         let bell = kernel.doorbell();

@@ -201,12 +201,8 @@ fn lines(report: &ProbeReport, ring: &RingReport, paths: &[Row]) -> Vec<String> 
     if !ring.reductions().is_empty() {
         lines.extend([String::new(), "smaller than configured".to_owned()]);
     }
-    lines.extend(ring.reductions().iter().map(|each| {
-        format!(
-            "  {}: {} instead of {}: {}",
-            each.what, each.got, each.wanted, each.reason
-        )
-    }));
+    let reductions = ring.reductions().iter();
+    lines.extend(reductions.map(|each| format!("  {each}")));
     lines.extend([String::new(), "paths of bodies".to_owned()]);
     lines.extend(path_lines(paths));
     lines

@@ -30,6 +30,14 @@ pub(super) fn run(options: &Serve, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What bounds how many clients can be served; that less memory is registered costs only time.
+fn warn_of_reductions(engine: &Engine) {
+    let reductions = engine.reductions().iter();
+    for reduction in reductions.filter(|each| each.what != "registered arena") {
+        tracing::warn!("runs smaller than configured: {reduction}");
+    }
+}
+
 async fn serve(
     options: &Serve,
     engine: &Engine,
@@ -46,6 +54,7 @@ async fn serve(
         .map(|address| MetricsListener::start(address, engine.clone()))
         .transpose()?;
     let listener = listen(options, engine).await?;
+    warn_of_reductions(engine);
     announce(&listener, metrics.as_ref(), output);
     let served = interrupt
         .unless_requested(async { Ok(server.serve(&listener).await?) })

@@ -1,5 +1,8 @@
 //! A home, a server and commands for one test.
 
+#[path = "../../../engine/uring/tests/rig/turn.rs"]
+mod turn;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -22,6 +25,7 @@ pub struct Home {
 
 impl Home {
     pub fn new() -> Self {
+        turn::wait_for_turn();
         let directory = tempfile::tempdir().expect("temporary directory");
         for name in ["served", "local", "config"] {
             fs::create_dir(directory.path().join(name)).expect("made");

@@ -1,6 +1,9 @@
 //! A server and a client on the real kernel, and what the tests see of them.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+#[path = "../../../uring/tests/rig/turn.rs"]
+mod turn;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -27,7 +30,33 @@ pub const MIB: u64 = 1 << 20;
 /// Whatever hangs fails instead, after this long.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-pub fn engine() -> Engine {
+/// The only engine of a test, which ends with it.
+pub struct LoneEngine {
+    engine: Engine,
+}
+
+impl LoneEngine {
+    pub fn start() -> Self {
+        Self { engine: engine() }
+    }
+}
+
+impl std::ops::Deref for LoneEngine {
+    type Target = Engine;
+
+    fn deref(&self) -> &Engine {
+        &self.engine
+    }
+}
+
+impl Drop for LoneEngine {
+    fn drop(&mut self) {
+        block_on(self.engine.shutdown(Duration::from_secs(5)));
+    }
+}
+
+fn engine() -> Engine {
+    turn::wait_for_turn();
     let config = Config {
         shards: 1,
         ..Config::from_environment().expect("RINGWAY_MASK names capabilities")

@@ -1,6 +1,9 @@
 //! Two engines with one session between them, on the real kernel.
 #![allow(dead_code, reason = "each test program uses another part of it")]
 
+#[path = "../../../uring/tests/rig/turn.rs"]
+mod turn;
+
 use std::future::poll_fn;
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
@@ -165,6 +168,7 @@ fn engine_with(shards: usize, body_checksum: BodyChecksum) -> Engine {
 }
 
 pub fn engine_of(config: Config) -> Engine {
+    turn::wait_for_turn();
     Engine::start(config).expect("starts")
 }
 

@@ -1,5 +1,8 @@
 //! The real kernel: two engines of this process on loopback, with a [`Relay`] between them.
 
+#[path = "../../../uring/tests/rig/turn.rs"]
+mod turn;
+
 use std::future::Future;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -73,6 +76,7 @@ fn engine(config: &Config) -> Engine {
         masked,
         ..config.clone()
     };
+    turn::wait_for_turn();
     Engine::start(config).expect("starts")
 }
 

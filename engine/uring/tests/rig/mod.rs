@@ -1,6 +1,8 @@
 //! What the tests of this crate stand on: a kernel, a way to wait for completions, connections.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+mod turn;
+
 use std::collections::VecDeque;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -11,6 +13,8 @@ use ringway_io::{
     Token, Wait,
 };
 use ringway_uring::{Uring, UringConfig};
+
+pub use turn::wait_for_turn;
 
 /// Longest a test waits for something that must come; never part of what is asserted.
 pub const PATIENCE_NS: u64 = 20_000_000_000;
@@ -64,6 +68,7 @@ impl Rig {
     }
 
     pub fn with(config: UringConfig) -> Self {
+        wait_for_turn();
         Self {
             kernel: Uring::start(config).expect("a ring"),
             waiting: VecDeque::new(),
