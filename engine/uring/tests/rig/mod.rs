@@ -108,6 +108,11 @@ impl Rig {
         }
     }
 
+    /// Whether a completion of `op` has come.
+    pub fn has_waiting(&self, op: OpId) -> bool {
+        self.waiting.iter().any(|each| each.op == op)
+    }
+
     /// Runs an op to its only completion.
     pub fn run(&mut self, op: Op) -> Completion {
         let id = self.submit(op);
