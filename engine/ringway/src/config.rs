@@ -11,6 +11,7 @@ use std::time::Duration;
 use ringway_io::{Capabilities, Capability};
 use ringway_proto::{Priority, SessionConfig};
 
+use crate::faults::Faults;
 use crate::key_file::{Keys, NamedKey};
 
 /// How an engine is built.
@@ -39,6 +40,9 @@ pub struct Config {
     pub reset_grace: Duration,
     /// Which way bodies take to the socket.
     pub path: PathChoice,
+    /// Faults to rehearse with; without, none of that code runs. Kernels given to
+    /// [`Engine::assemble`](crate::Engine::assemble) are wrapped by whoever makes them.
+    pub faults: Option<Faults>,
 }
 
 impl Default for Config {
@@ -55,6 +59,7 @@ impl Default for Config {
             handshake_timeout: Duration::from_secs(10),
             reset_grace: Duration::from_secs(1),
             path: PathChoice::Auto,
+            faults: None,
         }
     }
 }

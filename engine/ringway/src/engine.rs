@@ -12,6 +12,7 @@ use ringway_uring::{Uring, UringConfig, locked_memory_remedy, rings_affordable};
 
 use crate::config::{Config, ConnectOptions, ListenOptions};
 use crate::error::{ConnectError, Error, StartError};
+use crate::fault_kernel::FaultKernel;
 use crate::listener::Listener;
 use crate::mailbox::Mailbox;
 use crate::message::Message;
@@ -304,9 +305,19 @@ struct ShardStart {
 }
 
 impl ShardStart {
+    /// With faults the shard is another one, so that without them nothing is asked about them.
     fn run(self) {
-        let mut shard = Shard::new(self.kernel, self.mailbox, self.shared, self.config);
-        while shard.turn() {}
+        match self.config.faults.clone() {
+            None => {
+                let mut shard = Shard::new(self.kernel, self.mailbox, self.shared, self.config);
+                while shard.turn() {}
+            }
+            Some(faults) => {
+                let kernel = FaultKernel::new(self.kernel, faults);
+                let mut shard = Shard::new(kernel, self.mailbox, self.shared, self.config);
+                while shard.turn() {}
+            }
+        }
     }
 }
 
