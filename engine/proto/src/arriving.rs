@@ -286,7 +286,7 @@ impl Session {
             }
             ReceiveEnd::Open => {
                 receive.end = ReceiveEnd::Finish {
-                    status,
+                    status: Box::new(status),
                     offset,
                     records,
                     is_told: false,

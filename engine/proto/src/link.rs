@@ -196,7 +196,12 @@ impl Session {
     pub(crate) fn settle(&mut self, id: StreamId) {
         let is_settled =
             |state: &Stream| state.link.is_bulk() && !state.is_queued && state.send.is_all_acked();
-        if self.streams.get(&id).is_some_and(is_settled) {
+        if self
+            .streams
+            .get(&id)
+            .map(Box::as_ref)
+            .is_some_and(is_settled)
+        {
             self.move_stream(id, Link::MESSAGE);
         }
     }

@@ -14,7 +14,7 @@ pub(crate) enum ReceiveEnd {
     Open,
     /// At this offset and record, to be told once it is reached.
     Finish {
-        status: Status,
+        status: Box<Status>,
         offset: u64,
         records: u64,
         is_told: bool,
@@ -36,7 +36,7 @@ pub(crate) struct ReceiveStream {
     /// Received and not acked yet.
     pub(crate) unacked: u64,
     pub(crate) end: ReceiveEnd,
-    pub(crate) stop: Option<Status>,
+    pub(crate) stop: Option<Box<Status>>,
     /// Of a lossy stream.
     pub(crate) gaps: Option<Box<ReceivedGaps>>,
     /// Waits of the peer for our application to take what it has sent.
@@ -109,7 +109,7 @@ impl ReceiveStream {
                 is_told,
             } if !*is_told && *offset == self.received && *records == self.records => {
                 *is_told = true;
-                Some((status.clone(), *offset))
+                Some((Status::clone(status), *offset))
             }
             _ => None,
         }

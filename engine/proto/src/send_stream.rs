@@ -93,9 +93,9 @@ pub(crate) struct SendStream {
     pub(crate) in_flight: u64,
     pub(crate) end: SendEnd,
     /// Why the peer does not want more.
-    pub(crate) stopped: Option<Status>,
+    pub(crate) stopped: Option<Box<Status>>,
     /// A payload that cannot be read, while the peer's position is not known.
-    pub(crate) failed: Option<(BodyId, Status)>,
+    pub(crate) failed: Option<Box<(BodyId, Status)>>,
     /// On the present connection.
     pub(crate) is_finish_sent: bool,
     /// A finish or a reset was given to any connection.
@@ -312,6 +312,10 @@ impl SendStream {
         }
         let landed = arrived.min(self.in_flight);
         self.in_flight -= landed;
+        if self.extents.is_empty() {
+            // Most streams are idle most of the time: theirs need no room.
+            self.extents = VecDeque::new();
+        }
         self.skip_acked();
         landed
     }

@@ -108,7 +108,8 @@ pub struct Session {
     pub(crate) is_attached: bool,
     /// The message connection first, whether attached or not.
     pub(crate) links: Vec<LinkState>,
-    pub(crate) streams: BTreeMap<StreamId, Stream>,
+    /// Boxed: a map's nodes are half empty.
+    pub(crate) streams: BTreeMap<StreamId, Box<Stream>>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) statistics: SessionStatistics,
     pub(crate) watch: Watch,
@@ -326,7 +327,7 @@ impl Session {
     /// How far a stream has got; `None` once it has ended.
     #[must_use]
     pub fn progress(&self, stream: StreamId) -> Option<StreamProgress> {
-        self.streams.get(&stream).map(Stream::progress)
+        self.streams.get(&stream).map(|state| state.progress())
     }
 
     /// Counters as they are now.
@@ -349,11 +350,11 @@ impl Session {
 
     // --- bookkeeping ---------------------------------------------------------------------------
 
-    pub(crate) fn new_stream(&self) -> Stream {
+    pub(crate) fn new_stream(&self) -> Box<Stream> {
         let send_credit = self
             .peer_limits
             .map_or(0, |limits| limits.stream_window_bytes);
-        Stream::new(send_credit, self.config.stream_window_bytes)
+        Box::new(Stream::new(send_credit, self.config.stream_window_bytes))
     }
 
     /// Lines a stream up if it has something to send.
@@ -410,7 +411,11 @@ impl Session {
 
     /// Forgets a stream whose both directions have ended, with all it counted for.
     pub(crate) fn forget_if_over(&mut self, now: Time, stream: StreamId) {
-        if !self.streams.get(&stream).is_some_and(Stream::is_over) {
+        if !self
+            .streams
+            .get(&stream)
+            .is_some_and(|state| state.is_over())
+        {
             return;
         }
         self.forget(now, stream);

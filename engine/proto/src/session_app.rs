@@ -118,7 +118,7 @@ impl Session {
             .get_mut(&stream)
             .ok_or(SendError::UnknownStream)?;
         match (&state.send.stopped, &state.send.end, &state.send.failed) {
-            (Some(status), ..) => Err(SendError::Stopped(status.clone())),
+            (Some(status), ..) => Err(SendError::Stopped(Status::clone(status))),
             (None, SendEnd::Open, None) => Ok(state),
             _ => Err(SendError::Finished),
         }
@@ -153,7 +153,7 @@ impl Session {
     /// The stream, unless it or the session is over.
     fn live(&mut self, stream: StreamId) -> Option<&mut Stream> {
         match self.closed {
-            None => self.streams.get_mut(&stream),
+            None => self.streams.get_mut(&stream).map(Box::as_mut),
             Some(_) => None,
         }
     }
@@ -187,7 +187,7 @@ impl Session {
             && !state.receive.has_ended()
             && state.receive.stop.is_none()
         {
-            state.receive.stop = Some(status);
+            state.receive.stop = Some(Box::new(status));
             state.owes.stop = true;
             self.owing.insert(stream);
         }
@@ -255,7 +255,7 @@ impl Session {
         if is_decided || (is_position_known && send.is_finish_sent) {
             return;
         }
-        send.failed.get_or_insert((body, status));
+        send.failed.get_or_insert_with(|| Box::new((body, status)));
         self.void_offer(stream);
         if is_position_known {
             self.apply_failure(stream);
@@ -269,7 +269,7 @@ impl Session {
             return;
         };
         let send = &mut state.send;
-        let Some((body, status)) = send.failed.take() else {
+        let Some((body, status)) = send.failed.take().map(|failed| *failed) else {
             return;
         };
         if send.is_end_acked {

@@ -64,7 +64,7 @@ impl Session {
     /// of that is released any more.
     pub fn take_remains(&mut self) -> Vec<StreamReport> {
         let streams = std::mem::take(&mut self.streams);
-        let report = |(stream, state)| StreamReport::of(stream, state);
+        let report = |(stream, state): (_, Box<Stream>)| StreamReport::of(stream, *state);
         streams.into_iter().map(report).collect()
     }
 }

@@ -244,7 +244,7 @@ impl Session {
         if !is_news {
             return;
         }
-        send.stopped = Some(status.clone());
+        send.stopped = Some(Box::new(status.clone()));
         let stream = id;
         self.events.push_back(Event::StopRequested {
             stream,

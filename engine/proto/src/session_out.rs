@@ -114,11 +114,11 @@ impl Session {
         });
         // While the peer may not know the stream, nothing of it was received either.
         let ack = (owes.ack && !opens).then(|| state.receive.position(id));
-        let stop = state.receive.stop.clone().filter(|_| owes.stop);
+        let stop = state.receive.stop.as_deref().filter(|_| owes.stop);
         let stop = stop.map(|status| Frame::Stop {
             stream: id,
             opens,
-            status,
+            status: status.clone(),
         });
         let end = state.send.emit_end(id, opens, owes);
         // First says that it is lossy, before what else opens it.

@@ -25,9 +25,11 @@ impl<K: Kernel> Shard<K> {
         stream: StreamId,
     ) -> Option<&mut StreamEntry> {
         if !self.detached.is_empty() && self.detached.contains_key(&(key, stream)) {
-            return self.detached.get_mut(&(key, stream));
+            let detached = self.detached.get_mut(&(key, stream));
+            return detached.map(Box::as_mut);
         }
-        self.sessions.get_mut(key.0)?.streams.get_mut(&stream)
+        let session = self.sessions.get_mut(key.0)?;
+        session.streams.get_mut(&stream).map(Box::as_mut)
     }
 
     /// The protocol has forgotten the stream: nothing more will be sent, acked or received.
@@ -35,12 +37,12 @@ impl<K: Kernel> Shard<K> {
         &mut self,
         key: SessionKey,
         stream: StreamId,
-        mut entry: StreamEntry,
+        mut entry: Box<StreamEntry>,
         error: &Error,
     ) {
         entry.end_receiving(End::Failed(error.clone()));
         entry.fail_pending(error);
-        entry.over = Some(error.clone());
+        entry.over = Some(Box::new(error.clone()));
         self.detached.insert((key, stream), entry);
         self.serve_requests(key, stream);
         self.forget_detached(key, stream);
@@ -54,9 +56,9 @@ impl<K: Kernel> Shard<K> {
         shared: Arc<StreamShared>,
     ) {
         let error = Error::StreamEnded;
-        let mut entry = StreamEntry::new(shared);
+        let mut entry = Box::new(StreamEntry::new(shared));
         entry.end_receiving(End::Failed(error.clone()));
-        entry.over = Some(error);
+        entry.over = Some(Box::new(error));
         self.detached.insert((key, stream), entry);
     }
 

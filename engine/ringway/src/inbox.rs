@@ -64,7 +64,7 @@ struct State {
     /// Chunks a `receive_record` has already taken credit for, but not handed out.
     record: VecDeque<Chunk>,
     chunks: VecDeque<Waiting>,
-    end: Option<End>,
+    end: Option<Box<End>>,
     wakers: Wakers,
     /// Taken by the application and not yet told to the shard, bytes.
     unreported_bytes: u64,
@@ -147,7 +147,7 @@ impl Inbox {
     /// No byte follows. The first end stays.
     pub(crate) fn end(&self, end: End) {
         let mut state = self.lock();
-        state.end.get_or_insert(end);
+        state.end.get_or_insert_with(|| Box::new(end));
         state.wakers.wake_all();
     }
 
@@ -166,7 +166,7 @@ impl Inbox {
     pub(crate) fn finished(&self) -> Option<End> {
         let state = self.lock();
         if state.chunks.is_empty() && state.record.is_empty() {
-            return state.end.clone();
+            return state.end.as_deref().cloned();
         }
         None
     }
@@ -228,7 +228,7 @@ impl Inbox {
     /// Waits for the sender's status. It arrives behind all bytes, which may still wait here.
     pub(crate) fn poll_finished(&self, context: &mut Context<'_>) -> Poll<Result<Status, Error>> {
         let mut state = self.lock();
-        match &state.end {
+        match state.end.as_deref() {
             Some(End::Finished(status)) => Poll::Ready(Ok(status.clone())),
             Some(End::Failed(error)) => Poll::Ready(Err(error.clone())),
             None => {
@@ -308,7 +308,12 @@ impl State {
             };
             return Some(std::mem::replace(chunk, empty));
         }
-        match self.chunks.pop_front() {
+        let first = self.chunks.pop_front();
+        if self.chunks.is_empty() {
+            // Most streams are idle most of the time: theirs need no room.
+            self.chunks = VecDeque::new();
+        }
+        match first {
             Some(Waiting::Chunk { chunk, .. }) => Some(chunk),
             _ => None,
         }
@@ -367,7 +372,7 @@ impl State {
     }
 
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        match &self.end {
+        match self.end.as_deref() {
             Some(End::Finished(_)) => Poll::Ready(Ok(())),
             Some(End::Failed(error)) => Poll::Ready(Err(error.clone())),
             None => {

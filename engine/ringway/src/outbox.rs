@@ -18,7 +18,7 @@ struct State {
     acked: u64,
     consumed: u64,
     finish_acked: bool,
-    failure: Option<Error>,
+    failure: Option<Box<Error>>,
     /// Each is woken once its goal is reached, not at every ack: a bulk transfer has thousands.
     waiting: Vec<(Goal, Waker)>,
 }
@@ -85,12 +85,12 @@ impl Outbox {
     /// Nothing more will be acked. The first failure stays.
     pub(crate) fn fail(&self, error: Error) {
         self.update(|state| {
-            state.failure.get_or_insert(error);
+            state.failure.get_or_insert_with(|| Box::new(error));
         });
     }
 
     pub(crate) fn failure(&self) -> Option<Error> {
-        self.lock().failure.clone()
+        self.lock().failure.as_deref().cloned()
     }
 
     pub(crate) fn acked(&self) -> u64 {
@@ -107,7 +107,7 @@ impl Outbox {
             return Poll::Ready(Ok(()));
         }
         if let Some(error) = &state.failure {
-            return Poll::Ready(Err(error.clone()));
+            return Poll::Ready(Err(Error::clone(error)));
         }
         state.register(goal, context.waker());
         Poll::Pending

@@ -251,7 +251,7 @@ impl<K: Kernel> Shard<K> {
             buffer: BufferRef::Bytes(bytes.clone()),
         };
         if let Some(entry) = self.stream_mut(key, stream) {
-            entry.inbox_write = Some(bytes);
+            entry.inbox_write = Some(Box::new(bytes));
         }
         self.submit(Purpose::InboxWrite(key, stream), op);
     }
@@ -265,7 +265,10 @@ impl<K: Kernel> Shard<K> {
         let Some(entry) = self.stream_mut(key, stream) else {
             return;
         };
-        let bytes = entry.inbox_write.take().unwrap_or_default();
+        let bytes = entry
+            .inbox_write
+            .take()
+            .map_or_else(Bytes::new, |bytes| *bytes);
         let result = match completion.result {
             Ok(0) => Err(Errno::EIO),
             Ok(count) => Ok(count as usize),

@@ -297,7 +297,7 @@ impl<K: Kernel> Shard<K> {
                     let mut entry = StreamEntry::new(Arc::clone(&shared));
                     entry.when_full = options.when_full;
                     entry.shared.set_lossy(retention == Retention::Newest);
-                    session.streams.insert(id, entry);
+                    session.streams.insert(id, Box::new(entry));
                     let handle = session.handle.upgrade();
                     // Without a handle of the session nobody waits; with one, dropping the
                     // unwanted stream handle resets the stream.

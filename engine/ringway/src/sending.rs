@@ -1,5 +1,7 @@
 //! What handles want sent: accepted by the protocol in their order, or waiting for room.
 
+use std::collections::VecDeque;
+
 use crate::Error;
 use crate::config::WhenFull;
 use crate::payload::Payload;
@@ -37,6 +39,13 @@ impl<K: Kernel> Shard<K> {
             session.count_retained();
         }
         while self.accept_send(key, stream) {}
+        let session = self.sessions.get_mut(key.0);
+        if let Some(entry) = session.and_then(|session| session.streams.get_mut(&stream))
+            && entry.sends.is_empty()
+        {
+            // Most streams are idle most of the time: theirs need no room.
+            entry.sends = VecDeque::new();
+        }
         self.mark_dirty(key);
     }
 

@@ -62,7 +62,8 @@ pub(crate) struct SessionEntry {
     pub(crate) pending: Option<PendingAttach>,
     pub(crate) redial: Option<Redial>,
     pub(crate) dial: Option<DialKey>,
-    pub(crate) streams: BTreeMap<StreamId, StreamEntry>,
+    /// Boxed: a map's nodes are half empty.
+    pub(crate) streams: BTreeMap<StreamId, Box<StreamEntry>>,
     pub(crate) books: SessionBooks,
     pub(crate) bodies: BTreeMap<BodyId, Retained>,
     pub(crate) next_body: u64,

@@ -169,7 +169,7 @@ impl<K: Kernel> Shard<K> {
         };
         let shared = Arc::new(StreamShared::default());
         let entry = StreamEntry::new(Arc::clone(&shared));
-        session.streams.insert(stream, entry);
+        session.streams.insert(stream, Box::new(entry));
         // After the end nobody accepts: the session is over anyway.
         drop(session.shared.streams.push((stream, shared)));
     }

@@ -64,7 +64,7 @@ pub struct Shard<K: Kernel> {
     pub(crate) listeners: Slab<ListenerEntry>,
     pub(crate) dirty: VecDeque<SessionKey>,
     /// Streams that have outlived their protocol state.
-    pub(crate) detached: BTreeMap<(SessionKey, StreamId), StreamEntry>,
+    pub(crate) detached: BTreeMap<(SessionKey, StreamId), Box<StreamEntry>>,
     /// Connections whose receive was not armed for want of a buffer or a slot.
     pub(crate) starved: VecDeque<ConnectionKey>,
     /// Leases of reset connections, until what may sit in a device queue is gone.

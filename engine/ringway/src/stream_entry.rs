@@ -89,7 +89,7 @@ pub(crate) struct StreamEntry {
     pub(crate) sends: VecDeque<PendingSend>,
     pub(crate) requests: VecDeque<Request>,
     /// Bytes from the inbox that are being written to the front request's file.
-    pub(crate) inbox_write: Option<Bytes>,
+    pub(crate) inbox_write: Option<Box<Bytes>>,
     pub(crate) when_full: WhenFull,
     /// Runs while the oldest send waits at the retention cap.
     pub(crate) cap_wait: WaitClock,
@@ -108,7 +108,7 @@ pub(crate) struct StreamEntry {
     pub(crate) acked: u64,
     pub(crate) finish_acked: bool,
     /// The protocol has forgotten the stream; why its sending direction is over.
-    pub(crate) over: Option<Error>,
+    pub(crate) over: Option<Box<Error>>,
 }
 
 impl StreamEntry {
