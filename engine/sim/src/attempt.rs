@@ -8,6 +8,7 @@ use ringway_io::{
 use crate::KernelId;
 use crate::connection::Pinned;
 use crate::events::Event;
+use crate::fault::FaultKind;
 use crate::object::{Object, number};
 use crate::op::{Outcome, partial, take_buffer};
 use crate::queue::{ByteQueue, Chunk, Source};
@@ -48,10 +49,6 @@ impl State {
         }
     }
 
-    fn fault(&mut self, per_mille: u32) -> bool {
-        self.random.faults.chance(per_mille)
-    }
-
     fn try_accept(&mut self, kernel: KernelId, listener: &Descriptor) -> Outcome {
         let accepted = match self.accept(kernel, listener) {
             Ok(accepted) => accepted,
@@ -60,7 +57,12 @@ impl State {
         };
         let answer = Answer::new(Ok(0), Payload::Descriptor(accepted));
         let goes_on = self.has(kernel, Capability::AcceptMultishot);
-        if goes_on && !self.fault(self.config.faults.multishot_end_per_mille) {
+        if goes_on
+            && !self.fault(
+                FaultKind::MultishotEnd,
+                self.config.faults.multishot_end_per_mille,
+            )
+        {
             Outcome::More(answer)
         } else {
             Outcome::Done(answer)
@@ -90,7 +92,13 @@ impl State {
             Ok(count) => {
                 let done = done + count;
                 let is_whole = done >= buffer.len() || count == 0;
-                if *exact && !is_whole && !self.fault(self.config.faults.exact_short_per_mille) {
+                if *exact
+                    && !is_whole
+                    && !self.fault(
+                        FaultKind::ExactShort,
+                        self.config.faults.exact_short_per_mille,
+                    )
+                {
                     self.set_done(kernel, id, done);
                     return self.try_receive(kernel, id, op);
                 }
@@ -121,6 +129,7 @@ impl State {
 
     fn try_receive_multishot(&mut self, kernel: KernelId, socket: &Descriptor) -> Outcome {
         if self.rings[kernel.0].provided.free.is_empty() {
+            self.tally.add(FaultKind::NoBuffers, 1);
             return Outcome::Done(Answer::plain(Err(Errno::ENOBUFS)));
         }
         let bytes_max = self.config.kernel.provided_bytes as usize;
@@ -155,8 +164,8 @@ impl State {
         };
         let faults = self.config.faults;
         let ends = !goes_on
-            || (was_last && self.fault(faults.silent_end_per_mille))
-            || self.fault(faults.multishot_end_per_mille);
+            || (was_last && self.fault(FaultKind::SilentEnd, faults.silent_end_per_mille))
+            || self.fault(FaultKind::MultishotEnd, faults.multishot_end_per_mille);
         if ends {
             Outcome::Done(answer)
         } else {
@@ -260,7 +269,10 @@ impl State {
     ) -> Outcome {
         let answer = Answer::plain(result);
         if result.is_err() {
-            if !self.fault(self.config.faults.failed_send_notifies_per_mille) {
+            if !self.fault(
+                FaultKind::FailedSendNotified,
+                self.config.faults.failed_send_notifies_per_mille,
+            ) {
                 return Outcome::Done(answer);
             }
             self.notify_later(kernel, id, self.now_ns);
@@ -276,7 +288,10 @@ impl State {
             Some(Stage::Waiting(object)) => self.socket_at(object),
             _ => Err(Errno::EBADF),
         };
-        let held = self.fault(self.config.faults.notification_held_per_mille);
+        let held = self.fault(
+            FaultKind::NotificationHeld,
+            self.config.faults.notification_held_per_mille,
+        );
         let Ok((connection, end)) = socket else {
             return self.notify_later(kernel, id, self.now_ns);
         };
@@ -309,7 +324,10 @@ impl State {
             .socket_of(socket)
             .map(|(connection, _)| self.route_of(connection));
         let copied = match route {
-            Ok(Route::Device) => self.fault(self.config.faults.device_copies_per_mille),
+            Ok(Route::Device) => self.fault(
+                FaultKind::DeviceCopied,
+                self.config.faults.device_copies_per_mille,
+            ),
             _ => true,
         };
         reports.then_some(copied)
@@ -318,7 +336,12 @@ impl State {
     fn try_poll(&mut self, descriptor: &Descriptor, readiness: Readiness) -> Outcome {
         let mask = number(descriptor).and_then(|object| self.poll_mask(object, readiness));
         match mask {
-            Ok(0) if self.fault(self.config.faults.spurious_poll_per_mille) => {
+            Ok(0)
+                if self.fault(
+                    FaultKind::SpuriousPoll,
+                    self.config.faults.spurious_poll_per_mille,
+                ) =>
+            {
                 Outcome::Done(Answer::plain(Ok(0)))
             }
             Ok(0) => Outcome::Wait,

@@ -111,6 +111,8 @@ pub struct DiskConfig {
     pub resident_per_mille: u32,
     /// How many unsynced pages survive a crash of the machine, per mille.
     pub crash_keeps_per_mille: u32,
+    /// How many of the others survive in part: some sectors are new, some old, per mille.
+    pub crash_tears_per_mille: u32,
 }
 
 /// Where a send or a receive ends early.
@@ -139,9 +141,14 @@ pub struct FaultConfig {
     pub exact_short_per_mille: u32,
     /// A poll completes though nothing is ready.
     pub spurious_poll_per_mille: u32,
+    /// An op is refused with `ENOMEM`.
+    pub no_memory_per_mille: u32,
+    /// A dial's first packet is lost: it hangs until that is sent again.
+    pub dial_hangs_per_mille: u32,
     /// A dial is refused though somebody listens.
     pub dial_refused_per_mille: u32,
-    /// An accept fails with `ECONNABORTED`; the connection is there for the next.
+    /// An accept fails with `ECONNABORTED`, `EMFILE` or `ENETDOWN`; the connection is there for
+    /// the next.
     pub accept_fails_per_mille: u32,
     /// A send or receive finds the connection reset; so does the peer.
     pub broken_per_mille: u32,
@@ -153,6 +160,12 @@ pub struct FaultConfig {
     pub device_copies_per_mille: u32,
     /// A failed zero-copy send is followed by a notification.
     pub failed_send_notifies_per_mille: u32,
+    /// A read or write of a file, or a splice into one, moves less than it could.
+    pub disk_short_per_mille: u32,
+    /// A read, write, splice or sync of a file fails with `EIO`.
+    pub disk_error_per_mille: u32,
+    /// An op on files takes up to this much longer, one in a hundred, ns.
+    pub disk_stall_ns_max: u64,
 }
 
 impl FaultConfig {
@@ -171,6 +184,11 @@ impl FaultConfig {
         notification_held_per_mille: 0,
         device_copies_per_mille: 0,
         failed_send_notifies_per_mille: 1000,
+        no_memory_per_mille: 0,
+        dial_hangs_per_mille: 0,
+        disk_short_per_mille: 0,
+        disk_error_per_mille: 0,
+        disk_stall_ns_max: 0,
     };
 
     /// Everything the contracts allow, now and then.
@@ -189,6 +207,12 @@ impl FaultConfig {
         notification_held_per_mille: 10,
         device_copies_per_mille: 100,
         failed_send_notifies_per_mille: 700,
+        // The code under test may fail at these; a test asks for them.
+        no_memory_per_mille: 0,
+        dial_hangs_per_mille: 0,
+        disk_short_per_mille: 0,
+        disk_error_per_mille: 0,
+        disk_stall_ns_max: 0,
     };
 }
 
@@ -290,6 +314,7 @@ impl Default for DiskConfig {
             bandwidth_bytes_per_second: 2_000_000_000,
             resident_per_mille: 500,
             crash_keeps_per_mille: 0,
+            crash_tears_per_mille: 0,
         }
     }
 }

@@ -6,10 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::config::DiskConfig;
 use crate::queue::PAGE_BYTES;
 use crate::random::{Random, mix};
 
 const PAGE: u64 = PAGE_BYTES as u64;
+/// What a device writes at once; pages may be written in part when the power goes, bytes.
+const SECTOR_BYTES: usize = 512;
 
 type Page = Arc<[u8; PAGE_BYTES]>;
 
@@ -154,17 +157,43 @@ impl Content {
         self.durable_pages.clear();
     }
 
-    /// The machine lost power: unsynced pages are what they were, but for a drawn few.
-    pub(crate) fn crash(&mut self, random: &mut Random, keeps_per_mille: u32) {
+    /// The machine lost power: unsynced pages are what they were, but for a drawn few. Returns
+    /// how many were lost and how many survived in part.
+    pub(crate) fn crash(&mut self, random: &mut Random, disk: &DiskConfig) -> (u64, u64) {
         self.shape = self.durable_shape;
+        let (mut lost, mut torn) = (0, 0);
         for (page, before) in std::mem::take(&mut self.durable_pages) {
-            if random.chance(keeps_per_mille) && page * PAGE < self.shape.length {
+            let is_within = page * PAGE < self.shape.length;
+            if is_within && random.chance(disk.crash_keeps_per_mille) {
                 continue;
             }
+            let tears = is_within && random.chance(disk.crash_tears_per_mille);
+            let after = self.pages.get(&page).cloned().filter(|_| tears);
             match before {
                 Some(bytes) => self.pages.insert(page, bytes),
                 None => self.pages.remove(&page),
             };
+            match after {
+                Some(after) => {
+                    self.tear(page, &after, random);
+                    torn += 1;
+                }
+                None => lost += 1,
+            }
+        }
+        // What was kept or torn is on the device now.
+        self.durable_pages.clear();
+        (lost, torn)
+    }
+
+    /// Each sector of a page is the new one or the old one, as drawn.
+    fn tear(&mut self, page: u64, after: &[u8; PAGE_BYTES], random: &mut Random) {
+        let bytes = self.page_mut(page);
+        for start in (0..PAGE_BYTES).step_by(SECTOR_BYTES) {
+            if random.chance(500) {
+                let sector = start..start + SECTOR_BYTES;
+                bytes[sector.clone()].copy_from_slice(&after[sector]);
+            }
         }
     }
 }
@@ -226,7 +255,7 @@ mod tests {
         content.write(5_000, &[2; 20_000]);
         content.truncate(100);
         content.write(50, &[3; 9_000]);
-        content.crash(&mut random, 0);
+        content.crash(&mut random, &DiskConfig::default());
         assert_eq!(all(&content), synced);
     }
 }

@@ -4,6 +4,7 @@ use ringway_io::{Address, Errno, ShutdownHow};
 
 use crate::HostId;
 use crate::connection::{Connection, Finish, Segment};
+use crate::fault::FaultKind;
 use crate::state::State;
 
 /// Names a connection of a world; never reused.
@@ -91,6 +92,24 @@ impl ConnectionView {
 impl State {
     /// Cuts a connection now.
     pub(crate) fn cut(&mut self, connection: u64, kind: CutKind) {
+        if !self.network.connections.contains_key(&connection) {
+            return;
+        }
+        let counted = match kind {
+            CutKind::Reset => FaultKind::CutReset,
+            CutKind::ResetAt(_) => FaultKind::CutHalfOpen,
+            CutKind::BlackHole => FaultKind::CutBlackHole,
+        };
+        self.tally.add(counted, 1);
+        self.sever(connection, kind);
+    }
+
+    /// Breaks a connection at both ends.
+    pub(crate) fn kill_both(&mut self, connection: u64) {
+        self.sever(connection, CutKind::Reset);
+    }
+
+    fn sever(&mut self, connection: u64, kind: CutKind) {
         let Some(it) = self.network.connections.get_mut(&connection) else {
             return;
         };

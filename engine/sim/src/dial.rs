@@ -7,6 +7,7 @@ use ringway_io::{Address, Descriptor, Errno, ListenOptions, Op, OpId, SocketOpti
 
 use crate::connection::{Connection, End};
 use crate::events::Event;
+use crate::fault::FaultKind;
 use crate::object::{Listener, Object, number};
 use crate::ring::{Answer, Stage};
 use crate::state::State;
@@ -16,6 +17,8 @@ use crate::{HostId, KernelId};
 const DIAL_REPEAT_NS: u64 = 1_000_000_000;
 /// A connection that was gone before it was accepted (accept(2)).
 const ECONNABORTED: Errno = Errno(103);
+/// The network below is down (accept(2): to be taken as would-block).
+const ENETDOWN: Errno = Errno(100);
 /// Already connected (errno(3)).
 const EISCONN: Errno = Errno(106);
 /// No way to that host (errno(3)).
@@ -105,12 +108,11 @@ impl State {
         let listener = number(listener)?;
         let connection = self.pending(listener)?.front().copied();
         let connection = connection.ok_or(Errno::EAGAIN)?;
-        if self
-            .random
-            .faults
-            .chance(self.config.faults.accept_fails_per_mille)
-        {
-            return Err(ECONNABORTED);
+        let per_mille = self.config.faults.accept_fails_per_mille;
+        if self.fault(FaultKind::AcceptFailed, per_mille) {
+            // Each leaves the connection where it is, and each is of a moment (accept(2)).
+            let errnos = [ECONNABORTED, Errno::EMFILE, ENETDOWN];
+            return Err(errnos[self.random.faults.below(3) as usize]);
         }
         // Without a free number the connection stays where it is: accept(2) takes that first.
         let descriptor = self.open_object(kernel, Object::Socket { connection, end: 1 })?;
@@ -200,7 +202,9 @@ impl State {
                 (to, link.config.delay_ns, link.is_down)
             }
         };
-        let answer = if is_down {
+        let is_tcp = matches!(address, Address::Tcp(_));
+        let per_mille = self.config.faults.dial_hangs_per_mille;
+        let answer = if is_down || (is_tcp && self.fault(FaultKind::DialHung, per_mille)) {
             Err(Errno::EAGAIN)
         } else {
             self.establish(kernel, from, to, &address)
@@ -249,7 +253,7 @@ impl State {
         address: &Address,
     ) -> Result<u64, Errno> {
         let refused = self.config.faults.dial_refused_per_mille;
-        if self.random.faults.chance(refused) {
+        if self.fault(FaultKind::DialRefused, refused) {
             return Err(Errno::ECONNREFUSED);
         }
         let object = self.pick_listener(to, address)?;

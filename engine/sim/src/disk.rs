@@ -429,14 +429,18 @@ impl Disk {
         self.faults = faults;
     }
 
-    /// The machine lost power.
-    pub(crate) fn crash(&mut self, random: &mut Random) {
-        let keeps_per_mille = self.config.crash_keeps_per_mille;
+    /// The machine lost power. Returns how many pages were lost, and how many torn.
+    pub(crate) fn crash(&mut self, random: &mut Random) -> (u64, u64) {
+        let (mut lost, mut torn) = (0, 0);
         for node in self.nodes.values_mut() {
             node.opens = 0;
             node.lock = None;
             match &mut node.body {
-                Body::Regular(content) => content.crash(random, keeps_per_mille),
+                Body::Regular(content) => {
+                    let (pages_lost, pages_torn) = content.crash(random, &self.config);
+                    lost += pages_lost;
+                    torn += pages_torn;
+                }
                 Body::Directory(names) => names.now = names.durable.clone(),
                 Body::Symlink(_) | Body::Special => {}
             }
@@ -451,6 +455,7 @@ impl Disk {
             }
             self.recharge(node);
         }
+        (lost, torn)
     }
 
     /// Counts the names of everything that can be reached from a node.

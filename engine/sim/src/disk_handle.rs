@@ -6,6 +6,7 @@ use ringway_io::{Errno, FileStat};
 
 use crate::content::Content;
 use crate::disk::{Disk, DiskCall};
+use crate::fault::FaultKind;
 use crate::node::{Body, Names, Node};
 use crate::path::Start;
 use crate::{HostId, World};
@@ -27,6 +28,11 @@ impl DiskHandle {
         state.settle();
         let now_ns = state.wall_ns();
         act(&mut state.hosts[self.host.0].disk, now_ns)
+    }
+
+    fn count_change(&self) {
+        let mut state = self.world.0.borrow_mut();
+        state.tally.add(FaultKind::FileChanged, 1);
     }
 
     /// Adds a node; directories on the way are made, a node of that name is replaced.
@@ -102,6 +108,7 @@ impl DiskHandle {
         offset: u64,
         bytes: &[u8],
     ) -> Result<(), Errno> {
+        self.count_change();
         self.with(|disk, now_ns| {
             let place = disk.walk(Start::Ambient, path.as_ref(), true)?;
             let node = place.node.ok_or(Errno::ENOENT)?;
@@ -114,6 +121,7 @@ impl DiskHandle {
     /// # Errors
     /// `ENOENT` when there is none.
     pub fn truncate(&self, path: impl AsRef<Path>, length: u64) -> Result<(), Errno> {
+        self.count_change();
         self.with(|disk, now_ns| {
             let place = disk.walk(Start::Ambient, path.as_ref(), true)?;
             let node = place.node.ok_or(Errno::ENOENT)?;

@@ -9,6 +9,7 @@ use ringway_io::{
 };
 
 use crate::KernelId;
+use crate::fault::FaultKind;
 use crate::object::{Object, OpenFile, number};
 use crate::op::take_buffer;
 use crate::path::Start;
@@ -103,6 +104,7 @@ impl State {
                 length,
             } => {
                 self.require(kernel, Capability::Splice)?;
+                self.draw_disk_error()?;
                 plain(self.splice_file_range(file, *offset, pipe, *length))
             }
             Op::SpliceToFile {
@@ -116,6 +118,7 @@ impl State {
             }
             Op::Sync { file, .. } => {
                 let open = self.file_of(file)?;
+                self.draw_disk_error()?;
                 done(self.disk_mut(open).sync(open.node))
             }
             Op::StatDescriptor { file } => {
@@ -158,8 +161,12 @@ impl State {
                     return Err(Errno::EBADF);
                 }
                 check_direct(open, *offset, buffer.len())?;
+                self.draw_disk_error()?;
+                let most = self.draw_disk_bytes(open, buffer.len());
                 let disk = self.disk_mut(open);
-                let count = disk.read(open.node, *offset, buffer.as_mut_slice())?;
+                let into = &mut buffer.as_mut_slice()[..most];
+                let count = disk.read(open.node, *offset, into)?;
+                self.tally.bytes_moved += count as u64;
                 Ok((count as u32, take_buffer(op)))
             }
             Op::Write {
@@ -172,12 +179,55 @@ impl State {
                     return Err(Errno::EBADF);
                 }
                 check_direct(open, *offset, buffer.len())?;
-                let disk = self.disk_mut(open);
-                let count = disk.write(open.node, *offset, buffer.as_slice(), now_ns)?;
+                self.draw_disk_error()?;
+                let most = self.draw_disk_bytes(open, buffer.len());
+                let bytes = &buffer.as_slice()[..most];
+                let count = self.write_to_disk(open, *offset, bytes, now_ns)?;
                 Ok((count as u32, Payload::None))
             }
             _ => Err(Errno::EINVAL),
         }
+    }
+
+    /// A device that fails now and then.
+    fn draw_disk_error(&mut self) -> Result<(), Errno> {
+        let per_mille = self.config.faults.disk_error_per_mille;
+        match self.fault(FaultKind::DiskError, per_mille) {
+            true => Err(Errno::EIO),
+            false => Ok(()),
+        }
+    }
+
+    /// How much of `length` a read or write moves; direct I/O stays aligned.
+    fn draw_disk_bytes(&mut self, open: OpenFile, length: usize) -> usize {
+        let per_mille = self.config.faults.disk_short_per_mille;
+        let unit = if open.direct {
+            DIRECT_BYTES as usize
+        } else {
+            1
+        };
+        let units = length / unit;
+        if units < 2 || !self.fault(FaultKind::DiskShort, per_mille) {
+            return length;
+        }
+        unit * self.random.faults.between(1, units as u64 - 1) as usize
+    }
+
+    fn write_to_disk(
+        &mut self,
+        open: OpenFile,
+        offset: u64,
+        bytes: &[u8],
+        now_ns: i128,
+    ) -> Result<usize, Errno> {
+        let written = self.disk_mut(open).write(open.node, offset, bytes, now_ns);
+        let is_full = match written {
+            Ok(count) => count < bytes.len(),
+            Err(errno) => errno == Errno::ENOSPC,
+        };
+        self.tally.add(FaultKind::DiskFull, u64::from(is_full));
+        self.tally.bytes_moved += written.unwrap_or(0) as u64;
+        written
     }
 
     /// Writes what is in a pipe; what does not fit stays in it.
@@ -201,9 +251,12 @@ impl State {
                 Ok(0)
             };
         }
-        let mut queue = state.take(length as usize);
+        let held = state.len();
+        self.draw_disk_error()?;
+        let most = self.draw_disk_bytes(open, held.min(length as usize));
+        let mut queue = self.pipe_state(pipe)?.take(most);
         let bytes = self.resolve(queue.clone());
-        let written = self.disk_mut(open).write(open.node, offset, &bytes, now_ns);
+        let written = self.write_to_disk(open, offset, &bytes, now_ns);
         let _ = queue.take(written.unwrap_or(0));
         self.pipe_state(pipe)?.put_back(queue);
         self.touch_pipe(pipe);

@@ -7,6 +7,7 @@ use ringway_io::{Errno, OpId, Readiness, Route};
 use crate::config::LinkConfig;
 use crate::connection::{Connection, Direction, End, Finish, Link, Segment};
 use crate::events::Event;
+use crate::fault::FaultKind;
 use crate::queue::{ByteQueue, Chunk, Source};
 use crate::state::State;
 use crate::{HostId, KernelId};
@@ -219,6 +220,7 @@ impl State {
         };
         way.arrived += count as u64;
         way.received.append(bytes);
+        self.tally.bytes_moved += count as u64;
         self.trace_network(connection, direction, "bytes", count);
         self.events.schedule(
             self.now_ns + config.delay_ns,
@@ -307,6 +309,8 @@ impl State {
     pub(crate) fn notify_later(&mut self, kernel: KernelId, op: OpId, from_ns: u64) {
         let delay_ns_max = self.config.faults.notification_delay_ns_max;
         let delay_ns = self.random.faults.below(delay_ns_max.saturating_add(1));
+        self.tally
+            .add(FaultKind::NotificationLate, u64::from(delay_ns > 0));
         self.events
             .schedule(from_ns + delay_ns, Event::Notify { kernel, op });
     }

@@ -12,6 +12,7 @@
 use ringway_io::{Descriptor, Directory, Errno, Op, OpId, Payload};
 
 use crate::events::Event;
+use crate::fault::FaultKind;
 use crate::object::number;
 use crate::ring::{Answer, InFlight, Stage};
 use crate::state::State;
@@ -137,7 +138,13 @@ impl State {
         let Some(op) = self.op(kernel, id) else {
             return;
         };
-        match way_of(op) {
+        let way = way_of(op);
+        let needs_memory = !matches!(op, Op::Timeout { .. });
+        let per_mille = self.config.faults.no_memory_per_mille;
+        if needs_memory && self.fault(FaultKind::NoMemory, per_mille) {
+            return self.fail(kernel, id, Errno::ENOMEM);
+        }
+        match way {
             Err(errno) => self.fail(kernel, id, errno),
             Ok(Way::Object(object)) => self.start_on_object(kernel, id, object),
             Ok(Way::Dial) => self.start_dial(kernel, id),
@@ -211,7 +218,9 @@ impl State {
 
     pub(crate) fn post(&mut self, kernel: KernelId, id: OpId, answer: Answer, more: bool) {
         let delay_ns_max = self.config.kernel.completion_delay_ns_max;
-        self.rings[kernel.0].post(self.now_ns, delay_ns_max, id, answer, more);
+        let is_late = self.rings[kernel.0].post(self.now_ns, delay_ns_max, id, answer, more);
+        self.tally
+            .add(FaultKind::LateCompletion, u64::from(is_late));
     }
 
     /// Posts the last completion of an op.
@@ -256,7 +265,7 @@ impl State {
             Stage::Running if self.hangs(kernel, id) => false,
             Stage::Running | Stage::Dialling => {
                 let per_mille = self.config.faults.cancel_late_per_mille;
-                self.random.faults.chance(per_mille)
+                self.fault(FaultKind::CancelLate, per_mille)
             }
             Stage::Queued | Stage::Waiting(_) | Stage::Timing | Stage::Pooled => false,
         };

@@ -183,7 +183,7 @@ impl Ring {
         id
     }
 
-    /// Makes a result visible, soon.
+    /// Makes a result visible, soon; says whether that is later than now.
     pub(crate) fn post(
         &mut self,
         now_ns: u64,
@@ -191,9 +191,9 @@ impl Ring {
         id: OpId,
         answer: Answer,
         more: bool,
-    ) {
+    ) -> bool {
         let Some(op) = self.ops.get_mut(&id) else {
-            return;
+            return false;
         };
         let delay = self.random.below(delay_ns_max.saturating_add(1));
         let ready = (now_ns + delay).max(op.ready_floor_ns);
@@ -212,6 +212,7 @@ impl Ring {
         self.completions
             .insert((ready, self.completion_next), delivery);
         self.completion_next += 1;
+        ready > now_ns
     }
 
     /// The next visible result.

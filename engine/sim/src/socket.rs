@@ -4,10 +4,10 @@ use ringway_io::{
     Address, Descriptor, Errno, PeerCredentials, Route, ShutdownHow, SocketOption, SocketStatistics,
 };
 
-use crate::CutKind;
 use crate::KernelId;
 use crate::config::ShortIo;
 use crate::events::Event;
+use crate::fault::FaultKind;
 use crate::object::{Object, number};
 use crate::queue::ByteQueue;
 use crate::state::State;
@@ -84,8 +84,8 @@ impl State {
     /// Resets a connection that was fine, as drawn.
     fn break_by_chance(&mut self, connection: u64) {
         let per_mille = self.config.faults.broken_per_mille;
-        if self.random.faults.chance(per_mille) {
-            self.cut(connection, CutKind::Reset);
+        if self.fault(FaultKind::Broken, per_mille) {
+            self.kill_both(connection);
         }
     }
 
@@ -118,11 +118,13 @@ impl State {
                 if before == 0 {
                     count
                 } else {
+                    let is_short = before < count;
+                    self.tally.add(FaultKind::ShortIo, u64::from(is_short));
                     count.min(before)
                 }
             }
             ShortIo::Seeded(per_mille) => {
-                if count > 1 && self.random.faults.chance(per_mille) {
+                if count > 1 && self.fault(FaultKind::ShortIo, per_mille) {
                     self.random.faults.between(1, count as u64 - 1) as usize
                 } else {
                     count
@@ -231,6 +233,18 @@ impl State {
     }
 
     pub(crate) fn peer_credentials(&self, socket: &Descriptor) -> Result<PeerCredentials, Errno> {
+        let object = number(socket)?;
+        if let Object::Listener(listener) = self.object(object)?
+            && matches!(listener.address, Address::Unix(_))
+        {
+            // Of whoever listens: tried on the real kernel (unix(7), SO_PEERCRED).
+            let owner = self.objects.get(&object).ok_or(Errno::EBADF)?.owner;
+            return Ok(PeerCredentials {
+                pid: owner.0 as i32 + 1,
+                uid: self.config.kernel.uid,
+                gid: self.config.kernel.uid,
+            });
+        }
         let (connection, end) = self.socket_of(socket)?;
         if self.route_of(connection) != Route::Unix {
             return Err(Errno::EOPNOTSUPP);

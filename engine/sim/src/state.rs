@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use ringway_io::{Descriptor, Errno, OpId, Pipe};
 
-use crate::config::WorldConfig;
+use crate::config::{FaultConfig, WorldConfig};
 use crate::connection::Link;
 use crate::cut::CutAt;
 use crate::events::{Event, Events};
+use crate::fault::{FaultKind, Tally};
 use crate::host::Host;
 use crate::network::Network;
 use crate::object::{Closer, Entry, Object, number};
@@ -30,6 +31,7 @@ pub(crate) struct State {
     pub(crate) now_ns: u64,
     pub(crate) events: Events,
     pub(crate) trace: Trace,
+    pub(crate) tally: Tally,
     pub(crate) random: Streams,
     pub(crate) hosts: Vec<Host>,
     /// By [`KernelId`]; those of killed processes stay, dead.
@@ -62,6 +64,7 @@ impl State {
             now_ns: 0,
             events: Events::default(),
             trace: Trace::new(config.trace_text),
+            tally: Tally::default(),
             random: Streams {
                 network: Random::new(seed, 1),
                 disk: Random::new(seed, 2),
@@ -203,6 +206,7 @@ impl State {
 
     /// All kernels of a host end; what they had open is closed as the kernel does it.
     pub(crate) fn kill_process(&mut self, host: HostId) {
+        self.tally.add(FaultKind::ProcessKilled, 1);
         for object in self.end_kernels(host) {
             self.close_object(object);
         }
@@ -214,7 +218,10 @@ impl State {
         for object in self.end_kernels(host) {
             self.vanish_object(object);
         }
-        self.hosts[host.0].disk.crash(&mut self.random.disk);
+        let (lost, torn) = self.hosts[host.0].disk.crash(&mut self.random.disk);
+        self.tally.add(FaultKind::MachineCrashed, 1);
+        self.tally.add(FaultKind::PageLost, lost);
+        self.tally.add(FaultKind::PageTorn, torn);
         self.hosts[host.0].stale.clear();
         self.settle();
     }
@@ -252,6 +259,26 @@ impl State {
                 self.pipes.remove(&pipe);
             }
             Object::File(_) | Object::Unconnected { .. } => {}
+        }
+    }
+
+    // --- calm -------------------------------------------------------------------------------
+
+    /// Nothing goes wrong any more.
+    pub(crate) fn calm(&mut self) {
+        self.config.faults = FaultConfig::NONE;
+        self.next_cuts.clear();
+        for connection in self.network.connections.values_mut() {
+            for direction in &mut connection.directions {
+                direction.cut = None;
+            }
+        }
+        for host in &mut self.hosts {
+            host.disk.faults.clear();
+        }
+        let links: Vec<_> = self.network.links.keys().copied().collect();
+        for (one, other) in links {
+            self.change_link(one, other, |link| link.is_down = false);
         }
     }
 

@@ -9,6 +9,7 @@ use ringway_io::{Op, OpId};
 use crate::KernelId;
 use crate::connection::transfer_ns;
 use crate::events::Event;
+use crate::fault::FaultKind;
 use crate::ring::Stage;
 use crate::state::State;
 
@@ -89,6 +90,7 @@ impl State {
         if has_place {
             self.run_on_disk(kernel, id);
         } else {
+            self.tally.add(FaultKind::WorkersBusy, 1);
             self.set_stage(kernel, id, Stage::Pooled);
         }
     }
@@ -109,8 +111,18 @@ impl State {
             .disk
             .between(*disk.latency_ns.start(), *disk.latency_ns.end());
         let at_ns = self.now_ns + latency + transfer_ns(bytes, disk.bandwidth_bytes_per_second);
+        let at_ns = at_ns + self.draw_stall_ns();
         self.events
             .schedule(at_ns, Event::DiskDone { kernel, op: id });
+    }
+
+    /// How much longer a disk op takes than it should.
+    fn draw_stall_ns(&mut self) -> u64 {
+        let stall_ns_max = self.config.faults.disk_stall_ns_max;
+        if stall_ns_max > 0 && self.fault(FaultKind::DiskSlow, 10) {
+            return self.random.faults.below(stall_ns_max);
+        }
+        0
     }
 
     /// An op has run, or will not: its place is free.

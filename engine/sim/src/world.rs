@@ -1,12 +1,14 @@
 //! The handle a test holds: makes hosts and kernels, lets time pass, breaks things, asks.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use crate::config::{LinkConfig, WorldConfig};
+use crate::config::{FaultConfig, LinkConfig, WorldConfig};
 use crate::cut::{ConnectionId, ConnectionView, CutAt, CutKind, CutTarget, Side};
+use crate::fault::FaultKind;
 use crate::host::Host;
 use crate::ring::Ring;
 use crate::state::State;
@@ -79,6 +81,9 @@ impl World {
             let mut state = self.0.borrow_mut();
             let id = KernelId(state.rings.len());
             let ring = Ring::new(id, host, &state.config.kernel, state.seed);
+            let lacks = ring.capabilities != ringway_io::Capabilities::all();
+            let counted = FaultKind::CapabilitiesMissing;
+            state.tally.add(counted, u64::from(lacks));
             state.rings.push(ring);
             id
         };
@@ -136,6 +141,24 @@ impl World {
         self.0.borrow().trace.text().to_owned()
     }
 
+    /// Faults that happened so far, by kind ([`crate::FaultKind::name`]).
+    #[must_use]
+    pub fn faults(&self) -> BTreeMap<&'static str, u64> {
+        self.0.borrow().tally.by_name()
+    }
+
+    /// Bytes that arrived over the network, or were read from or written to a disk.
+    #[must_use]
+    pub fn bytes_moved(&self) -> u64 {
+        self.0.borrow().tally.bytes_moved
+    }
+
+    /// How many contracts were broken so far.
+    #[must_use]
+    pub fn violation_count(&self) -> usize {
+        self.0.borrow().violations.len()
+    }
+
     /// Contracts that were broken so far.
     #[must_use]
     pub fn violations(&self) -> Vec<Violation> {
@@ -189,9 +212,23 @@ impl World {
         state.change_link(one, other, |link| link.config = config);
     }
 
+    /// From now on other things go wrong, or nothing any more ([`FaultConfig::NONE`]).
+    pub fn set_faults(&self, faults: FaultConfig) {
+        self.0.borrow_mut().config.faults = faults;
+    }
+
+    /// Nothing goes wrong from now on: no faults are drawn, cuts that wait are forgotten, links and
+    /// disks are whole. What is broken stays broken.
+    pub fn calm(&self) {
+        let mut state = self.0.borrow_mut();
+        state.settle();
+        state.calm();
+    }
+
     /// Lets nothing pass between two hosts; senders keep what they have, dials are repeated.
     pub fn partition(&self, one: HostId, other: HostId) {
         let mut state = self.0.borrow_mut();
+        state.tally.add(FaultKind::Partition, 1);
         state.change_link(one, other, |link| link.is_down = true);
     }
 
