@@ -202,7 +202,8 @@ impl Session {
         self.count_body(now, link)
     }
 
-    /// Counts what was taken of the arriving body; with a checksum behind it, only as a whole.
+    /// Counts what was taken of the arriving body; with a checksum behind it, only once all of it
+    /// was verified. Then piece by piece: what the application takes of it must have been received.
     fn count_body(&mut self, now: Time, link: Link) -> Result<(), Violation> {
         let Some(state) = self.link_mut(link) else {
             return Ok(());
@@ -214,7 +215,7 @@ impl Session {
         let is_whole = is_all_taken && arriving.is_verified;
         if is_whole {
             state.arriving = None;
-        } else if arriving.trailer {
+        } else if !arriving.is_verified {
             return Ok(());
         }
         let id = arriving.stream;

@@ -97,4 +97,23 @@ pub mod testing {
     pub fn session_ledger(session: &crate::Session) -> [u64; 5] {
         session.credit.ledger()
     }
+
+    /// Of each stream that has not ended: accepted, sent, acked, consumed by the peer, allowed;
+    /// received, taken by our application, granted. Offsets all.
+    #[must_use]
+    pub fn stream_ledgers(session: &crate::Session) -> Vec<(crate::StreamId, [u64; 8])> {
+        let ledger = |(&id, stream): (&crate::StreamId, &crate::stream::Stream)| {
+            let (progress, receive) = (stream.progress(), &stream.receive);
+            let sending = [progress.accepted, progress.sent, progress.acked];
+            let [accepted, sent, acked] = sending;
+            let receiving = [receive.received, receive.consumed, receive.credit];
+            let [received, taken, granted] = receiving;
+            let (consumed, allowed) = (progress.consumed, progress.credit);
+            let ledger = [
+                accepted, sent, acked, consumed, allowed, received, taken, granted,
+            ];
+            (id, ledger)
+        };
+        session.streams.iter().map(ledger).collect()
+    }
 }

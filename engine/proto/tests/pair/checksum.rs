@@ -83,7 +83,8 @@ fn the_order_of_the_last_bytes_and_the_checksum_does_not_matter() {
                 .handle_trailer(now, Link::MESSAGE, 7, 7)
                 .expect("the same");
         }
-        assert_eq!(session.progress(StreamId(0)).expect("open").received, 0);
+        let received = session.progress(StreamId(0)).expect("open").received;
+        assert_eq!(received, if is_trailer_first { 4 } else { 0 });
         session
             .handle_body(now, Link::MESSAGE, 6)
             .expect("the rest");
@@ -95,6 +96,30 @@ fn the_order_of_the_last_bytes_and_the_checksum_does_not_matter() {
         }
         assert_eq!(session.progress(StreamId(0)).expect("open").received, 10);
     }
+}
+
+/// Else what an application takes of it piece by piece is no credit to the peer, ever.
+#[test]
+fn a_verified_body_that_is_taken_in_pieces_is_received_and_consumed_in_pieces() {
+    let mut pair = Pair::attached(checked());
+    let now = pair.now;
+    let mut frame = Vec::new();
+    data(true).emit(&mut frame);
+    let session = &mut pair.end(B).session;
+    session
+        .handle_bytes(now, Link::MESSAGE, &frame)
+        .expect("agreed");
+    session
+        .handle_trailer(now, Link::MESSAGE, 7, 7)
+        .expect("the same");
+    for taken in [4, 3, 3] {
+        session
+            .handle_body(now, Link::MESSAGE, taken)
+            .expect("a part");
+        session.consume(now, StreamId(0), taken);
+    }
+    let [.., received, taken, _] = ringway_proto::testing::stream_ledgers(session)[0].1;
+    assert_eq!((received, taken), (10, 10));
 }
 
 fn data(trailer: bool) -> Frame {
