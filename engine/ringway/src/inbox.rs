@@ -191,7 +191,9 @@ impl Inbox {
         context: &mut Context<'_>,
     ) -> Poll<PieceTaken<Bytes>> {
         let mut state = self.lock();
-        let mut consumed = 0;
+        // With what was taken as chunks before: the inbox may be empty after this, and then
+        // nothing else would report it.
+        let mut consumed = std::mem::take(&mut state.unreported_bytes);
         while !state.has_whole_record()
             && let Some(chunk) = state.take_chunk()
         {
@@ -398,6 +400,20 @@ mod tests {
 
     fn context() -> Context<'static> {
         Context::from_waker(Waker::noop())
+    }
+
+    /// Else a sender at the end of its credit waits for ever.
+    #[test]
+    fn what_was_taken_as_chunks_is_reported_with_the_record_that_empties_the_inbox() {
+        let inbox = Inbox::default();
+        inbox.push(chunk(b"abc", 0, true));
+        inbox.push(chunk(b"de", 3, true));
+        assert_eq!(inbox.try_pop().expect("a chunk").1, 0);
+        let polled = inbox.poll_record(10, &mut context());
+        let Poll::Ready(Ok((Some(record), consumed))) = polled else {
+            panic!("{polled:?}");
+        };
+        assert_eq!((&record[..], consumed), (&b"de"[..], 5));
     }
 
     #[test]
