@@ -84,17 +84,24 @@ impl<K: Kernel> Shard<K> {
             self.body_taken(key, count as u64, true);
             return self.body_stored(key, count as u64).then_some(count);
         }
-        let count = match self.destination(owner, stream) {
+        match self.destination(owner, stream) {
             Destination::Nowhere => {
                 self.body_taken(key, here as u64, false);
+                // Received first: what is not received cannot be consumed, and would never be.
+                if !self.body_stored(key, here as u64) {
+                    return None;
+                }
                 self.consume(owner, stream, here as u64);
-                here
+                Some(here)
             }
             Destination::Inbox | Destination::InboxThenFile => {
                 self.put_into_inbox(key, owner, &body, bytes.slice(..here));
+                if !self.body_stored(key, here as u64) {
+                    return None;
+                }
                 // Requests wait behind what a dropped future had put back.
                 self.serve_requests(owner, stream);
-                here
+                Some(here)
             }
             Destination::Buffer { room } => {
                 let count = here.min(usize_of(room));
@@ -104,7 +111,7 @@ impl<K: Kernel> Shard<K> {
                     return None;
                 }
                 self.buffer_filled(owner, stream, body.at, count, ends_record);
-                return Some(count);
+                Some(count)
             }
             Destination::File { offset, room, .. } => {
                 let count = here.min(usize_of(room));
@@ -113,10 +120,9 @@ impl<K: Kernel> Shard<K> {
                 connection.ingress.writes.push_back(write);
                 self.file_holds(owner, stream, count as u64);
                 self.body_taken(key, count as u64, false);
-                return Some(count);
+                Some(count)
             }
-        };
-        self.body_stored(key, count as u64).then_some(count)
+        }
     }
 
     pub(crate) fn put_into_inbox(

@@ -262,7 +262,6 @@ impl<K: Kernel> Shard<K> {
             return;
         };
         handshake.receiving = None;
-        let wanted = handshake.machine.bytes_wanted();
         let Payload::Buffer(BufferMut {
             memory: BufferMemory::Heap(bytes),
             ..
@@ -271,13 +270,14 @@ impl<K: Kernel> Shard<K> {
             return self.handshake_broken(key, Errno::EIO);
         };
         match completion.result {
-            Ok(count) if count as usize == wanted => {
-                if let Err(failure) = handshake.machine.handle_bytes(&bytes[..wanted]) {
+            Ok(0) => self.handshake_broken(key, Errno::ECONNRESET),
+            // Also in part: an exact receive may end short, by a signal for one.
+            Ok(count) => {
+                if let Err(failure) = handshake.machine.handle_bytes(&bytes[..count as usize]) {
                     handshake.failure = Some(failure);
                 }
                 self.drive_handshake(key);
             }
-            Ok(_) => self.handshake_broken(key, Errno::ECONNRESET),
             Err(errno) => self.handshake_broken(key, errno),
         }
     }

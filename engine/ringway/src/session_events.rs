@@ -96,7 +96,9 @@ impl<K: Kernel> Shard<K> {
             Event::Acked { stream, offset } => self.on_acked(key, stream, offset),
             Event::FinishAcked { stream } => {
                 if let Some(entry) = self.stream_mut(key, stream) {
-                    entry.finish_acked = true;
+                    // What was acked may be the reset that a stop brought: then the peer does not
+                    // have everything.
+                    entry.finish_acked = !entry.is_reset;
                     entry.publish_acked();
                 }
             }

@@ -71,9 +71,10 @@ impl<K: Kernel> Shard<K> {
         stream: StreamId,
         length: u64,
     ) {
+        let is_stored = self.body_stored(key, length);
         self.consume(owner, stream, length);
         self.file_lets_go(owner, stream);
-        if self.body_stored(key, length) {
+        if is_stored {
             self.advance_ingress(key);
         }
     }

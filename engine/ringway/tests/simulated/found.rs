@@ -1,0 +1,102 @@
+//! What campaigns found, told one by one.
+
+use std::time::Duration;
+
+use ringway::{Config, Error, Status, StreamOptions};
+use ringway_sim::{CutKind, ShortIo, WorldConfig};
+
+use crate::scene::{Scene, TARGET};
+
+const WITHIN: Duration = Duration::from_secs(60);
+
+fn scene(world: WorldConfig) -> Scene {
+    let config = Config {
+        shards: 1,
+        ..Config::default()
+    };
+    Scene::two_hosts(1, world, &config)
+}
+
+/// Else their stream never ends, and its opener has one less to open, for ever.
+#[test]
+fn bytes_that_arrive_for_nobody_are_credit_again() {
+    let mut config = Config {
+        shards: 1,
+        ..Config::default()
+    };
+    config.session.streams_max = 1;
+    let mut scene = Scene::two_hosts(1, WorldConfig::calm(), &config);
+    let (near, far, listener) = scene.connect(TARGET);
+    scene.run(WITHIN, async move {
+        for _ in 0..3 {
+            let sender = near.open(StreamOptions::default()).await.expect("opens");
+            for _ in 0..16 {
+                sender.send(vec![1; 64 << 10]).await.expect("sends");
+            }
+            drop(far.accept().await.expect("accepts"));
+        }
+    });
+    drop(listener);
+    scene.end();
+}
+
+#[test]
+fn a_direction_that_was_stopped_is_never_told_as_finished() {
+    let mut scene = scene(WorldConfig::calm());
+    let (near, far, listener) = scene.connect(TARGET);
+    let engine = scene.engines[0].clone();
+    scene.run(WITHIN, async move {
+        let sender = near.open(StreamOptions::default()).await.expect("opens");
+        sender.send(&[1; 10][..]).await.expect("sends");
+        let receiver = far.accept().await.expect("accepts");
+        receiver.stop(Status::new(1002, "enough"));
+        engine.sleep(Duration::from_secs(1)).await.expect("sleeps");
+        sender.finish(Status::ok()).await.expect("nothing to end");
+        let acked = sender.finish_acked().await;
+        assert!(matches!(acked, Err(Error::Stopped(_))), "{acked:?}");
+    });
+    drop(listener);
+    scene.end();
+}
+
+#[test]
+fn a_handshake_whose_receives_end_short_needs_no_second_connection() {
+    let mut world = WorldConfig::calm();
+    world.faults.short_io = ShortIo::Seeded(900);
+    world.faults.exact_short_per_mille = 1000;
+    let mut scene = scene(world);
+    let sessions = scene.connect(TARGET);
+    let engine = scene.engines[0].clone();
+    let statistics = scene.run(WITHIN, async move { engine.statistics().await });
+    assert_eq!(statistics.expect("alive").connections_dialled, 1);
+    drop(sessions);
+    scene.end();
+}
+
+// S2, S11
+#[test]
+fn streams_arrive_identical_over_connections_that_are_cut() {
+    let mut scene = scene(WorldConfig::default());
+    let (near, far, listener) = scene.connect(TARGET);
+    for round in 0..20_u8 {
+        let (near, far) = (near.clone(), far.clone());
+        for connection in scene.world.connections() {
+            scene.world.cut(connection.id, CutKind::Reset);
+        }
+        let received = scene.run(WITHIN, async move {
+            let sender = near.open(StreamOptions::default()).await.expect("opens");
+            sender.send(vec![round; 100_000]).await.expect("sends");
+            sender.finish(Status::ok()).await.expect("finishes");
+            let receiver = far.accept().await.expect("accepts");
+            let mut received = Vec::new();
+            while let Some(chunk) = receiver.receive().await.expect("receives") {
+                received.extend_from_slice(&chunk.bytes);
+            }
+            sender.finish_acked().await.expect("acked");
+            received
+        });
+        assert!(received == vec![round; 100_000]);
+    }
+    drop((near, far, listener));
+    scene.end();
+}
