@@ -102,7 +102,7 @@ pub mod testing {
     /// received, taken by our application, granted. Offsets all.
     #[must_use]
     pub fn stream_ledgers(session: &crate::Session) -> Vec<(crate::StreamId, [u64; 8])> {
-        let ledger = |(&id, stream): (&crate::StreamId, &crate::stream::Stream)| {
+        let ledger = |(&id, stream): (&crate::StreamId, &Box<crate::stream::Stream>)| {
             let (progress, receive) = (stream.progress(), &stream.receive);
             let sending = [progress.accepted, progress.sent, progress.acked];
             let [accepted, sent, acked] = sending;

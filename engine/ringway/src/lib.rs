@@ -52,6 +52,7 @@ mod histogram;
 mod inbox;
 mod ingress;
 mod injector;
+mod inspection;
 mod key_file;
 mod key_limits;
 mod linger;
@@ -107,6 +108,8 @@ pub use faults::Faults;
 pub use file::{Directory, File};
 pub use histogram::Histogram;
 pub use inbox::{Chunk, Gap};
+#[doc(hidden)]
+pub use inspection::{SessionInspection, StreamInspection};
 pub use key_file::{KeyFileError, Keys, NamedKey};
 pub use key_limits::KeyLimits;
 pub use listener::Listener;

@@ -20,6 +20,7 @@ use crate::failure::{Failure, Result};
 use crate::floor;
 use crate::invocation::Invocation;
 use crate::layers;
+use crate::simulate;
 use crate::workspace::Workspace;
 use step::{Choice, Step};
 use test_run::TestRun;
@@ -38,6 +39,9 @@ pub struct Options {
     #[command(flatten)]
     choice: Choice,
 }
+
+/// Seeds of the step `simulate`: well below a minute on two cores.
+const SIMULATED_SEEDS: u64 = 2000;
 
 /// Runs the chosen steps.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
@@ -63,6 +67,7 @@ fn run_step(step: Step, workspace: &Workspace) -> Result<()> {
         Step::Test => TestRun::of_workspace().run(),
         Step::Layers => layers::run(workspace),
         Step::Doc => shown(&rustdoc()),
+        Step::Simulate => simulate::run_fresh(workspace, SIMULATED_SEEDS),
         Step::Mask => mask::run(workspace),
         Step::User => ordinary_user::run(workspace),
         Step::Floor => floor::run(workspace, &floor::Options::default()),

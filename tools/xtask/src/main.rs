@@ -1,8 +1,8 @@
 //! `cargo xtask <job>`: everything about Ringway that is automated.
 //!
 //! A job is a module with `Options` and `run`: [`layers`] guards the floors of the house, [`ci`] is
-//! what continuous integration calls, [`floor`] boots the oldest supported kernel, [`compare`] measures
-//! beside others, [`fuzz`] feeds the protocol what a fuzzer makes up, [`asan`] runs the real kernel's tests under
+//! what continuous integration calls, [`floor`] boots the oldest supported kernel, [`simulate`] runs
+//! campaigns on the simulated one, [`compare`] measures beside others, [`fuzz`] feeds the protocol what a fuzzer makes up, [`asan`] runs the real kernel's tests under
 //! AddressSanitizer. Below them stand
 //! the three things every job uses: the [`workspace`] as cargo describes it, an [`invocation`] (a
 //! command that can show itself the way a person would type it), and a [`failure`].
@@ -23,6 +23,7 @@ mod invocation;
 mod layers;
 #[cfg(test)]
 mod risks;
+mod simulate;
 mod workspace;
 
 use std::process::ExitCode;
@@ -54,6 +55,7 @@ enum Job {
     Compare(compare::Options),
     Fuzz(fuzz::Options),
     Asan(asan::Options),
+    Simulate(simulate::Options),
 }
 
 impl Job {
@@ -66,6 +68,7 @@ impl Job {
             Self::Compare(options) => compare::run(options),
             Self::Fuzz(options) => fuzz::run(&workspace, options),
             Self::Asan(options) => asan::run(&workspace, options),
+            Self::Simulate(options) => simulate::run(&workspace, options),
         }
     }
 }

@@ -17,6 +17,8 @@ pub enum Step {
     Layers,
     /// The API documentation builds without warnings
     Doc,
+    /// Seeds that nobody has run before leave no violation on the simulated kernel
+    Simulate,
     /// The tests pass without each kernel feature that an older kernel lacks
     Mask,
     /// The tests pass for a user without any privilege and with little locked memory
@@ -66,6 +68,7 @@ impl Step {
             Self::Test => "cargo test --workspace",
             Self::Layers => "cargo xtask layers",
             Self::Doc => "RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --workspace",
+            Self::Simulate => "cargo xtask ci --only simulate",
             Self::Mask => "cargo xtask ci --only mask",
             Self::User => "cargo xtask ci --only user",
             Self::Floor => "cargo xtask floor",

@@ -48,7 +48,7 @@ pub enum Unsafety {
 pub const TEST_FLOOR: &str = "ringway-sim";
 
 /// All crates of ours, from the ground up.
-pub const HOUSE: [Member; 11] = [
+pub const HOUSE: [Member; 12] = [
     Member {
         package: "ringway-io",
         folder: "engine/io",
@@ -101,6 +101,12 @@ pub const HOUSE: [Member; 11] = [
     Member {
         package: "ringway-tools",
         folder: "tools",
+        uses: Uses::Anything,
+        unsafety: Unsafety::Forbidden,
+    },
+    Member {
+        package: "ringway-simulate",
+        folder: "tools/simulate",
         uses: Uses::Anything,
         unsafety: Unsafety::Forbidden,
     },
