@@ -102,7 +102,8 @@ pub mod testing {
     /// received, taken by our application, granted. Offsets all.
     #[must_use]
     pub fn stream_ledgers(session: &crate::Session) -> Vec<(crate::StreamId, [u64; 8])> {
-        let ledger = |(&id, stream): (&crate::StreamId, &Box<crate::stream::Stream>)| {
+        let streams = session.streams.iter();
+        let ledgers = streams.map(|(&id, stream)| {
             let (progress, receive) = (stream.progress(), &stream.receive);
             let sending = [progress.accepted, progress.sent, progress.acked];
             let [accepted, sent, acked] = sending;
@@ -113,7 +114,7 @@ pub mod testing {
                 accepted, sent, acked, consumed, allowed, received, taken, granted,
             ];
             (id, ledger)
-        };
-        session.streams.iter().map(ledger).collect()
+        });
+        ledgers.collect()
     }
 }
