@@ -66,6 +66,8 @@ pub struct Offer {
     pub body_offset: u64,
     /// Most bytes that may be sent now.
     pub length: u64,
+    /// Of these, what the session's credit is used for.
+    pub(crate) charge: u64,
 }
 
 /// What [`Session::poll_transmit`] gave.

@@ -144,7 +144,7 @@ impl Session {
     ) -> Option<Transmit> {
         let before = out.len();
         while out.len() - before < CONTROL_BATCH_BYTES {
-            let has_credit = self.credit.room() > 0;
+            let has_credit = self.credit_room(link) > 0;
             let Some((lane, id)) = self.link(link)?.ready.front(has_credit) else {
                 break;
             };
@@ -167,10 +167,8 @@ impl Session {
             if out.len() > before {
                 break;
             }
-            let length = cut
-                .length
-                .min(self.room(link, cut.offset, id))
-                .min(body_max);
+            let free = self.free_bytes(id, cut.offset);
+            let length = cut.length.min(self.room(link, free)).min(body_max);
             let length = length.min(BODY_BYTES_MAX);
             if length == 0 {
                 // The cap on unacked bytes: it holds for all.
@@ -184,6 +182,7 @@ impl Session {
                 body: cut.body,
                 body_offset: cut.body_offset,
                 length,
+                charge: length.saturating_sub(free),
             };
             self.link_mut(link)?.offer = Some(offer);
             return Some(Transmit::Body(offer));
@@ -197,20 +196,38 @@ impl Session {
         send.next().filter(|_| send.lane() == Some(lane))
     }
 
-    /// How many bytes at `offset` the session's credit and the cap on unacked bytes allow. What
-    /// is sent again was counted before.
-    fn room(&self, link: Link, offset: u64, id: StreamId) -> u64 {
-        let free = self
-            .streams
-            .get(&id)
-            .map_or(0, |state| state.send.free_bytes(offset));
+    /// How many bytes of a stream from `offset` on need no session credit. What is sent again was
+    /// counted before.
+    fn free_bytes(&self, id: StreamId, offset: u64) -> u64 {
+        let state = self.streams.get(&id);
+        state.map_or(0, |state| state.send.free_bytes(offset))
+    }
+
+    /// The session's credit, less what offers that are open on other links may use up.
+    fn credit_room(&self, link: Link) -> u64 {
+        let offered = self.offered_elsewhere(link).map(|offer| offer.charge);
+        self.credit.room().saturating_sub(offered.sum())
+    }
+
+    /// How many bytes the session's credit and the cap on unacked bytes allow, where `free` of
+    /// them need no credit.
+    fn room(&self, link: Link, free: u64) -> u64 {
+        let offered = self.offered_elsewhere(link).map(|offer| offer.length);
+        let used = self.statistics.unacked_bytes + offered.sum::<u64>();
         let cap = self.config.unacked_bytes_max;
         let kept_free = match link.is_bulk() {
             true => cap / UNACKED_RESERVED_PART,
             false => 0,
         };
-        let cap = (cap - kept_free).saturating_sub(self.statistics.unacked_bytes);
-        free.saturating_add(self.credit.room()).min(cap)
+        let room = free.saturating_add(self.credit_room(link));
+        room.min((cap - kept_free).saturating_sub(used))
+    }
+
+    fn offered_elsewhere(&self, link: Link) -> impl Iterator<Item = Offer> {
+        let others = self.links.iter().enumerate();
+        others
+            .filter(move |(index, _)| *index != link.index())
+            .filter_map(|(_, state)| state.offer)
     }
 
     /// The header of a body of `length` bytes, at the stream's cursor.

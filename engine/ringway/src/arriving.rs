@@ -31,6 +31,11 @@ impl<K: Kernel> Shard<K> {
         } else {
             connection.ingress.small_frames += 1;
         }
+        let (owner, link) = (connection.session, connection.link);
+        self.note_message(owner, link);
+        let Some(connection) = self.connections.get_mut(key.0) else {
+            return;
+        };
         self.statistics.duplicate_bytes += body.skip;
         self.statistics.body_bytes_received += body.remaining - body.skip;
         let (is_empty, is_large) = (body.remaining == 0, body.remaining >= DIRECT_BYTES_MIN);
@@ -87,11 +92,15 @@ impl<K: Kernel> Shard<K> {
         match self.destination(owner, stream) {
             Destination::Nowhere => {
                 self.body_taken(key, here as u64, false);
+                // What a reset has overtaken was given back with the reset.
+                let is_discarding = self.is_discarding(owner, stream);
                 // Received first: what is not received cannot be consumed, and would never be.
                 if !self.body_stored(key, here as u64) {
                     return None;
                 }
-                self.consume(owner, stream, here as u64);
+                if is_discarding {
+                    self.consume(owner, stream, here as u64);
+                }
                 Some(here)
             }
             Destination::Inbox | Destination::InboxThenFile => {
@@ -123,6 +132,11 @@ impl<K: Kernel> Shard<K> {
                 Some(count)
             }
         }
+    }
+
+    fn is_discarding(&mut self, owner: SessionKey, stream: StreamId) -> bool {
+        self.stream_mut(owner, stream)
+            .is_some_and(|entry| entry.is_discarding)
     }
 
     pub(crate) fn put_into_inbox(

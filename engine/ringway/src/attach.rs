@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use ringway_io::{Descriptor, Kernel, Pipe};
 use ringway_proto::{
-    Claim, CloseReason, Decision, Established, Intent, Link, PeerIdentity, Refusal, SessionId, Side,
+    Claim, CloseReason, Decision, Epoch, Established, Intent, Link, PeerIdentity, Refusal, Role,
+    SessionId, Side,
 };
 
 use crate::Error;
@@ -45,6 +46,7 @@ impl<K: Kernel> Shard<K> {
     /// What to answer a peer that has proven who it is.
     pub(crate) fn decision(&mut self, claim: &Claim, listener: &Arc<ListenerShared>) -> Decision {
         match self.shared.find(claim.session) {
+            Some(owner) if claim.intent == Intent::Attach => self.decide_attach(claim, &owner),
             Some(owner) => self.decide_resume(claim, &owner),
             None if claim.intent == Intent::New => self.decide_new(claim, listener),
             None => Decision::Refuse(Refusal::unknown_session(claim.session)),
@@ -146,10 +148,14 @@ impl<K: Kernel> Shard<K> {
                 unclaimed: None,
                 path,
                 connection: None,
+                bulk: Vec::new(),
                 fencing: Vec::new(),
                 pending: None,
                 redial,
                 dial: None,
+                bulk_dial: None,
+                bulk_given_up: Epoch(0),
+                last_message_ns: 0,
                 streams: BTreeMap::new(),
                 books: SessionBooks::new(now),
                 bodies: BTreeMap::new(),
@@ -185,6 +191,7 @@ impl<K: Kernel> Shard<K> {
         };
         match dial.purpose {
             DialFor::Resume(session) => self.attach(session, socket, established),
+            DialFor::Attach(session) => self.attach_bulk(session, socket, &established),
             DialFor::New(reply) => {
                 let path = dial.redial.options.path;
                 let (peer, redial) = (established.peer.clone(), Some(dial.redial));
@@ -211,6 +218,9 @@ impl<K: Kernel> Shard<K> {
         let Some(owner) = owner.filter(|owner| owner.shard == self.mailbox.index()) else {
             return self.kernel.reset(&socket);
         };
+        if established.role == Role::Bulk {
+            return self.attach_bulk(owner.key, socket, &established);
+        }
         self.attach(owner.key, socket, established);
         let unclaimed = self.sessions.get_mut(owner.key.0);
         if let Some(handle) = unclaimed.and_then(|entry| entry.unclaimed.take()) {
@@ -281,19 +291,34 @@ impl<K: Kernel> Shard<K> {
 
     // --- losing --------------------------------------------------------------------------------
 
-    /// The connection is of no use any more: reset, cancelled, detached; gone when its ops are.
+    /// The connection is of no use any more, and with it all of its session: reset, cancelled,
+    /// detached; gone when their ops are.
     pub(crate) fn end_connection(&mut self, key: ConnectionKey, cause: Loss) {
-        let now = self.now();
-        let Some(owner) = self.kill(key) else {
+        let Some(connection) = self.connections.get(key.0).filter(|it| !it.is_dead) else {
             return;
         };
+        let owner = connection.session;
+        let session = self.sessions.get(owner.0);
+        let attached = session.map(SessionEntry::connections).unwrap_or_default();
+        if !attached.contains(&key) {
+            // It lingers: its session is over.
+            self.kill(key);
+            return self.bury_connection(key);
+        }
+        for &each in &attached {
+            self.kill(each);
+        }
+        self.cancel_bulk_dial(owner);
+        let now = self.now();
         if let Some(session) = self.sessions.get_mut(owner.0) {
             tracing::info!(session = %session.id, %cause, "connection lost");
             self.statistics.connections_lost += 1;
             self.statistics.losses.count(cause);
             session.books.losses.count(cause);
+            self.statistics.bulk_lost += session.bulk.len() as u64;
             session.connection = None;
-            session.fencing.push(key);
+            session.bulk.clear();
+            session.fencing.extend(&attached);
             session.proto.detach(now);
             session
                 .shared
@@ -301,17 +326,20 @@ impl<K: Kernel> Shard<K> {
         }
         self.note_disconnected(owner, true);
         self.mark_dirty(owner);
-        self.bury_connection(key);
+        for each in attached {
+            self.bury_connection(each);
+        }
     }
 
-    /// Resets a connection and cancels what is under way on it; its session, the first time.
-    pub(crate) fn kill(&mut self, key: ConnectionKey) -> Option<SessionKey> {
-        let connection = self.connections.get_mut(key.0)?;
+    /// Resets a connection and cancels what is under way on it.
+    pub(crate) fn kill(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(key.0) else {
+            return;
+        };
         if std::mem::replace(&mut connection.is_dead, true) {
-            return None;
+            return;
         }
         let socket = connection.socket.clone();
-        let owner = connection.session;
         let by_id = [connection.worker, connection.loader];
         self.kernel.reset(&socket);
         self.kernel.cancel_all_on(&socket);
@@ -319,7 +347,6 @@ impl<K: Kernel> Shard<K> {
             self.kernel.cancel(op);
         }
         self.rest_leases(key);
-        Some(owner)
     }
 
     /// As [`end_connection`](Self::end_connection), and the dialing side tries again at once.

@@ -78,6 +78,8 @@ pub(crate) struct Ingress {
     pub(crate) small_frames: u32,
     /// A direct receive or write is under way: nothing else may be parsed.
     pub(crate) is_busy: bool,
+    /// A body is ahead of its stream: nothing more is read before the protocol says so.
+    pub(crate) is_waiting: bool,
     /// Bytes of a header that is not complete.
     pub(crate) partial: Vec<u8>,
     /// How many bytes are missing for the next header or control frame, at least.
@@ -104,6 +106,17 @@ pub(crate) struct Body {
     pub(crate) skip: u64,
     /// Stream offset of the next byte behind `skip`.
     pub(crate) at: u64,
+}
+
+impl Body {
+    pub(crate) fn new(incoming: Incoming) -> Self {
+        Self {
+            remaining: incoming.length,
+            skip: incoming.skip,
+            at: incoming.offset,
+            incoming,
+        }
+    }
 }
 
 /// The pipes between the socket and a file.

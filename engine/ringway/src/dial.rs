@@ -36,6 +36,8 @@ pub(crate) enum DialFor {
     New(Option<Reply<Result<Session, ConnectError>>>),
     /// A session that has lost its connection, or wants another one.
     Resume(SessionKey),
+    /// Another bulk connection of a session, beside its message connection.
+    Attach(SessionKey),
 }
 
 #[derive(Debug)]
@@ -109,6 +111,21 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
+    /// Begins to dial for a bulk connection of the present epoch.
+    pub(crate) fn dial_bulk(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get(key.0) else {
+            return;
+        };
+        let Some(redial) = session.redial.clone() else {
+            return;
+        };
+        let (id, epoch) = (session.id, session.proto.epoch());
+        let dial = self.begin_dial(redial, DialFor::Attach(key), id, epoch, None);
+        if let Some(session) = self.sessions.get_mut(key.0) {
+            session.bulk_dial = Some(dial);
+        }
+    }
+
     fn begin_dial(
         &mut self,
         redial: Redial,
@@ -156,7 +173,7 @@ impl<K: Kernel> Shard<K> {
         dial.is_asked = false;
         dial.last_refusal = None;
         // An attempt whose verdict was lost may stand at the peer: the next one must be newer.
-        if dial.attempts > 1 {
+        if dial.attempts > 1 && !matches!(dial.purpose, DialFor::Attach(_)) {
             dial.epoch = Epoch(dial.epoch.0 + 1);
         }
         self.statistics.connections_dialled += 1;
@@ -299,6 +316,7 @@ impl<K: Kernel> Shard<K> {
         let intent = match dial.purpose {
             DialFor::New(_) => Intent::New,
             DialFor::Resume(_) => Intent::Resume,
+            DialFor::Attach(_) => Intent::Attach,
         };
         let machine = ringway_proto::Dial::new(
             &local,
@@ -321,6 +339,9 @@ impl<K: Kernel> Shard<K> {
     pub(crate) fn attempt_failed(&mut self, key: DialKey, errno: Errno) {
         self.statistics.dials_failed += 1;
         self.abandon_attempt(key);
+        if self.is_out_of_date(key) {
+            return self.cancel_dial(key);
+        }
         let now_ns = self.kernel.now_ns();
         let mut draw = [0; 8];
         self.kernel.entropy(&mut draw);
@@ -426,6 +447,7 @@ impl<K: Kernel> Shard<K> {
             DialFor::New(Some(reply)) => drop(reply.send(Err(error))),
             DialFor::New(None) => {}
             DialFor::Resume(session) => self.resume_failed(session, &error),
+            DialFor::Attach(session) => self.bulk_dial_failed(session, &error),
         }
     }
 
@@ -433,10 +455,18 @@ impl<K: Kernel> Shard<K> {
     pub(crate) fn finish_dial(&mut self, key: DialKey) -> Option<Dial> {
         let dial = self.dials.remove(key.0)?;
         self.timers.remove(dial.timer_ns, Timer::Dial(key));
-        if let DialFor::Resume(session) = dial.purpose
-            && let Some(session) = self.sessions.get_mut(session.0)
-        {
-            session.dial = None;
+        match dial.purpose {
+            DialFor::Resume(session) => {
+                if let Some(session) = self.sessions.get_mut(session.0) {
+                    session.dial = None;
+                }
+            }
+            DialFor::Attach(session) => {
+                if let Some(session) = self.sessions.get_mut(session.0) {
+                    session.bulk_dial = None;
+                }
+            }
+            DialFor::New(_) => {}
         }
         Some(dial)
     }
@@ -445,6 +475,20 @@ impl<K: Kernel> Shard<K> {
     pub(crate) fn cancel_dial(&mut self, key: DialKey) {
         self.abandon_attempt(key);
         drop(self.finish_dial(key));
+    }
+
+    /// A bulk connection is of no use any more once its message connection is gone.
+    fn is_out_of_date(&self, key: DialKey) -> bool {
+        let Some(dial) = self.dials.get(key.0) else {
+            return false;
+        };
+        let DialFor::Attach(session) = dial.purpose else {
+            return false;
+        };
+        let session = self.sessions.get(session.0);
+        !session.is_some_and(|session| {
+            session.proto.is_attached() && session.proto.epoch() == dial.epoch
+        })
     }
 
     /// The caller of `connect` has gone: nobody would hold the session.

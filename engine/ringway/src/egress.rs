@@ -32,7 +32,7 @@ const INLINE_BYTES: usize = 64 << 10;
 pub(crate) const SHARED_PIECE_BYTES: u64 = 256 << 10;
 
 /// A body piece while nothing else is to be sent: one pipe.
-const LONE_PIECE_BYTES: u64 = 1 << 20;
+pub(crate) const LONE_PIECE_BYTES: u64 = 1 << 20;
 
 /// What came of trying to move the front of the queue.
 enum Push {
@@ -57,7 +57,7 @@ pub(crate) enum Take {
 impl<K: Kernel> Shard<K> {
     /// Sends as much as the socket takes.
     pub(crate) fn pump_egress(&mut self, key: ConnectionKey) {
-        for _ in 0..64 {
+        for _ in 0..self.steps(key) {
             let Some(connection) = self.connections.get(key.0) else {
                 return;
             };
@@ -83,6 +83,17 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
+    /// How many steps a connection may go on at a time: a bulk connection beside messages has one
+    /// piece of a body, in the three steps that it takes.
+    fn steps(&self, key: ConnectionKey) -> usize {
+        let connection = self.connections.get(key.0);
+        let is_beside = connection.is_some_and(|connection| {
+            let session = self.sessions.get(connection.session.0);
+            connection.link.is_bulk() && session.is_some_and(|session| self.has_messages(session))
+        });
+        if is_beside { 3 } else { 64 }
+    }
+
     /// Asks the protocol for what to send; true when there is something in the queue.
     pub(crate) fn refill(&mut self, key: ConnectionKey) -> bool {
         let mut out = Vec::new();
@@ -93,12 +104,12 @@ impl<K: Kernel> Shard<K> {
             };
             let (owner, link) = (connection.session, connection.link);
             let is_loading = connection.egress.loading.is_some();
-            let Some(session) = self.sessions.get_mut(owner.0) else {
+            let Some(session) = self.sessions.get(owner.0) else {
                 return false;
             };
-            let body_max = match session.streams.len() {
-                0 | 1 => LONE_PIECE_BYTES,
-                _ => SHARED_PIECE_BYTES,
+            let body_max = self.piece_bytes(session, link);
+            let Some(session) = self.sessions.get_mut(owner.0) else {
+                return false;
             };
             match session.proto.poll_transmit(now, link, &mut out, body_max) {
                 None => break,
@@ -240,6 +251,10 @@ impl<K: Kernel> Shard<K> {
         self.statistics.body_bytes_sent += length;
         self.statistics.path_bytes.add(path, length);
         self.statistics.path_pieces.add(path, 1);
+        self.statistics.bulk_body_bytes_sent += if offer.link.is_bulk() { length } else { 0 };
+        if let Some(owner) = owner {
+            self.note_message(owner, offer.link);
+        }
         true
     }
 

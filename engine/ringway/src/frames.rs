@@ -96,6 +96,7 @@ impl<K: Kernel> Shard<K> {
             let is_busy = self.connections.get(key.0).is_none_or(|connection| {
                 connection.is_dead
                     || connection.ingress.is_busy
+                    || connection.ingress.is_waiting
                     || !connection.ingress.backlog.is_empty()
                     || !connection.ingress.writes.is_empty()
             });
@@ -169,6 +170,10 @@ impl<K: Kernel> Shard<K> {
                 return;
             };
             if connection.is_dead {
+                return;
+            }
+            if connection.ingress.is_waiting {
+                connection.ingress.backlog.push_front(bytes.slice(at..));
                 return;
             }
             if !connection.ingress.writes.is_empty() {
@@ -260,13 +265,12 @@ impl<K: Kernel> Shard<K> {
             self.drain_events(owner);
             let connection = self.connections.get_mut(key.0)?;
             connection.ingress.header_missing = 0;
-            let body = Body {
-                remaining: incoming.length,
-                skip: incoming.skip,
-                at: incoming.offset,
-                incoming,
-            };
-            self.begin_body(key, body);
+            self.begin_body(key, Body::new(incoming));
+        } else if parsed.next == Next::Wait {
+            connection.ingress.header_missing = 0;
+            connection.ingress.is_waiting = true;
+            // What follows stays in the socket: the peer is pushed back.
+            self.stop_frames(key);
         } else {
             connection.ingress.small_frames += 1;
             if connection.ingress.small_frames >= SMALL_FRAMES {

@@ -443,5 +443,12 @@ fn is_final(purpose: &DialFor, failure: &HandshakeError) -> bool {
         DialFor::Resume(_) => {
             refusal.is_some_and(|refusal| refusal.code == RefusalCode::UnknownSession)
         }
+        // The session goes on without; its message connection tells what has become of it.
+        DialFor::Attach(_) => refusal.is_some_and(|refusal| {
+            matches!(
+                refusal.code,
+                RefusalCode::UnknownSession | RefusalCode::Unsupported
+            )
+        }),
     }
 }

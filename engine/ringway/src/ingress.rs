@@ -13,6 +13,7 @@ use ringway_io::{Completion, Kernel, Payload};
 use crate::connection::{Connection, ConnectionKey};
 use crate::purpose::ConnectionOp;
 use crate::session::SessionKey;
+use crate::session_entry::SessionEntry;
 use crate::shard::Shard;
 
 /// From this many bytes of a body still to come, leaving the shared buffers pays: below, the
@@ -31,11 +32,8 @@ impl<K: Kernel> Shard<K> {
 
     /// Goes on receiving, after whatever stopped it.
     pub(crate) fn resume_ingress(&mut self, session: SessionKey) {
-        let connection = self
-            .sessions
-            .get(session.0)
-            .and_then(|entry| entry.connection);
-        if let Some(connection) = connection {
+        let session = self.sessions.get(session.0);
+        for connection in session.map(SessionEntry::connections).unwrap_or_default() {
             self.advance_ingress(connection);
         }
     }
@@ -47,7 +45,8 @@ impl<K: Kernel> Shard<K> {
                 return;
             };
             let ingress = &mut connection.ingress;
-            if connection.is_dead || connection.is_lingering || ingress.is_busy {
+            let is_off = connection.is_dead || connection.is_lingering;
+            if is_off || ingress.is_busy || ingress.is_waiting {
                 return;
             }
             if !ingress.writes.is_empty() {

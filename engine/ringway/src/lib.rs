@@ -34,6 +34,7 @@ mod atomics;
 mod attach;
 mod block_on;
 mod caller_ops;
+mod bulk;
 mod checked;
 mod config;
 mod connection;

@@ -4,11 +4,13 @@
 //! read yet: our close frame, with the reason in it. So our direction is shut once it is empty,
 //! arriving bytes are discarded, and the connection ends when the peer closes, or after a bound.
 
-use ringway_io::{Completion, Kernel, Payload, ShutdownHow};
+use ringway_io::{Completion, Descriptor, Kernel, Payload, ShutdownHow};
+use ringway_proto::Link;
 
-use crate::connection::ConnectionKey;
+use crate::connection::{Connection, ConnectionKey};
 use crate::purpose::ConnectionOp;
 use crate::session::SessionKey;
+use crate::session_entry::SessionEntry;
 use crate::shard::Shard;
 use crate::timers::Timer;
 
@@ -16,32 +18,59 @@ use crate::timers::Timer;
 const LINGER_NS: u64 = 2_000_000_000;
 
 impl<K: Kernel> Shard<K> {
-    /// Lets the session's connection say its last words.
+    /// Lets the session's message connection say its last words. Bulk connections say nothing, but
+    /// must not end before the peer: it would take the session for cut, and resume it.
     pub(crate) fn linger(&mut self, owner: SessionKey) {
         let Some(session) = self.sessions.get_mut(owner.0) else {
             return;
         };
-        let Some(key) = session.connection.take() else {
-            return;
-        };
-        session.fencing.push(key);
+        let keys = session.connections();
+        session.connection = None;
+        session.bulk.clear();
+        session.fencing.extend(&keys);
         // What the peer has not read yet still refers to them.
-        let leases = session.leases().collect();
+        let leases: Vec<_> = session.leases().collect();
+        for &key in &keys {
+            if let Some(connection) = self.connections.get_mut(key.0) {
+                connection.is_lingering = true;
+                connection.unfenced.clone_from(&leases);
+            }
+        }
+        for key in keys {
+            self.pump_egress(key);
+            self.begin_linger(key);
+        }
+    }
+
+    /// A bulk connection whose session was closed during its handshake: the peer may have attached
+    /// it, so it lingers like the others.
+    pub(crate) fn linger_unattached(&mut self, owner: SessionKey, socket: Descriptor) {
+        let is_closed = |session: &mut SessionEntry| session.proto.is_closed();
+        if !self.sessions.get_mut(owner.0).is_some_and(is_closed) {
+            return self.kernel.reset(&socket);
+        }
+        let route = self.kernel.route(&socket);
+        let mut connection = Connection::new(owner, Link::new(1), socket, route);
+        connection.is_lingering = true;
+        let key = ConnectionKey(self.connections.insert(connection));
+        if let Some(session) = self.sessions.get_mut(owner.0) {
+            session.fencing.push(key);
+        }
+        self.begin_linger(key);
+    }
+
+    fn begin_linger(&mut self, key: ConnectionKey) {
         let at_ns = self.kernel.now_ns() + LINGER_NS;
         self.timers.add(at_ns, Timer::Linger(key));
-        if let Some(connection) = self.connections.get_mut(key.0) {
-            connection.is_lingering = true;
-            connection.unfenced = leases;
-        }
-        self.pump_egress(key);
         self.shut_when_sent(key);
         self.discard_more(key);
     }
 
-    /// Our direction ends once everything queued has left.
+    /// Our direction of the message connection ends once everything queued has left.
     fn shut_when_sent(&mut self, key: ConnectionKey) {
         if let Some(connection) = self.connections.get(key.0)
             && connection.egress.queue.is_empty()
+            && !connection.link.is_bulk()
         {
             self.kernel.shutdown(&connection.socket, ShutdownHow::Send);
         }
@@ -104,9 +133,17 @@ impl<K: Kernel> Shard<K> {
                 }
             }
             ConnectionOp::Frames => {}
-            _ => {
-                connection.ingress.is_busy = false;
-                connection.ingress.sink.is_polling = false;
+            // They say nothing of the socket: a receive may be under way beside them.
+            ConnectionOp::SinkSplice
+            | ConnectionOp::Verify(_)
+            | ConnectionOp::LoadSplice
+            | ConnectionOp::LoadRead => {}
+            ConnectionOp::Header
+            | ConnectionOp::Body
+            | ConnectionOp::SinkWrite
+            | ConnectionOp::Readable => {
+                connection.ingress.is_busy &= kind == ConnectionOp::Readable;
+                connection.ingress.sink.is_polling &= kind != ConnectionOp::Readable;
                 match result {
                     Ok(_) => self.discard_more(key),
                     Err(_) => self.end_linger(key),

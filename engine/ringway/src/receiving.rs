@@ -80,10 +80,7 @@ impl<K: Kernel> Shard<K> {
         }
         self.serve_requests(key, stream);
         self.forget_detached(key, stream);
-        let connection = self.sessions.get(key.0).and_then(|entry| entry.connection);
-        if let Some(connection) = connection {
-            self.advance_ingress(connection);
-        }
+        self.resume_ingress(key);
     }
 
     /// A future that waited for a direct receive was dropped: its buffer or file is let go at
@@ -176,10 +173,15 @@ impl<K: Kernel> Shard<K> {
         }
         request.filled += count;
         let is_full = request.filled == request.length;
+        // The end may have overtaken these bytes, and waits for the buffer.
+        let has_ended = entry.has_receive_ended;
         self.consume(key, stream, count as u64);
         if is_full || ends_record {
             self.answer_buffer(key, stream, ends_record, None);
+        }
+        if is_full || ends_record || has_ended {
             self.serve_requests(key, stream);
+            self.forget_detached(key, stream);
         }
     }
 
@@ -312,6 +314,7 @@ impl<K: Kernel> Shard<K> {
             self.answer_file(key, stream, None);
         }
         self.serve_requests(key, stream);
+        self.forget_detached(key, stream);
     }
 
     /// Bytes were taken from a connection that are to be written to the front request's file.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use ringway_io::{Descriptor, FileStat};
-use ringway_proto::{BodyId, Epoch, Established, SessionId, Side, StreamId};
+use ringway_proto::{BodyId, Epoch, Established, Link, SessionId, Side, StreamId};
 
 use crate::config::{ConnectOptions, PathChoice, StreamOptions};
 use crate::connection::ConnectionKey;
@@ -55,13 +55,21 @@ pub(crate) struct SessionEntry {
     /// The first handle of an accepted session, until its connection is attached.
     pub(crate) unclaimed: Option<crate::Session>,
     pub(crate) path: PathChoice,
-    /// Attached now.
+    /// The message connection that is attached now.
     pub(crate) connection: Option<ConnectionKey>,
+    /// Bulk connections attached beside it: the first is link 1.
+    pub(crate) bulk: Vec<ConnectionKey>,
     /// Older ones whose ops have not all completed: while there is one, none is attached.
     pub(crate) fencing: Vec<ConnectionKey>,
     pub(crate) pending: Option<PendingAttach>,
     pub(crate) redial: Option<Redial>,
     pub(crate) dial: Option<DialKey>,
+    /// For another bulk connection.
+    pub(crate) bulk_dial: Option<DialKey>,
+    /// The epoch in which the peer would have no more of them.
+    pub(crate) bulk_given_up: Epoch,
+    /// When a body last went over the message connection.
+    pub(crate) last_message_ns: u64,
     /// Boxed: a map's nodes are half empty.
     pub(crate) streams: BTreeMap<StreamId, Box<StreamEntry>>,
     pub(crate) books: SessionBooks,
@@ -97,6 +105,19 @@ impl SessionEntry {
         });
         let unfenced = self.streams.values().flat_map(|entry| &entry.unfenced);
         retained.chain(unfenced).cloned()
+    }
+
+    /// The connection behind a link.
+    pub(crate) fn connection_of(&self, link: Link) -> Option<ConnectionKey> {
+        match usize::from(link.number()).checked_sub(1) {
+            None => self.connection,
+            Some(index) => self.bulk.get(index).copied(),
+        }
+    }
+
+    /// All that are attached, the message connection first.
+    pub(crate) fn connections(&self) -> Vec<ConnectionKey> {
+        self.connection.iter().chain(&self.bulk).copied().collect()
     }
 
     /// Whether a connection is attached or about to be.

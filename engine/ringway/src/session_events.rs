@@ -14,6 +14,7 @@ use crate::loss::Loss;
 use crate::payload::Payload;
 use crate::purpose::ConnectionOp;
 use crate::session::SessionKey;
+use crate::session_entry::SessionEntry;
 use crate::shard::Shard;
 use crate::stream::StreamShared;
 use crate::stream_entry::StreamEntry;
@@ -24,15 +25,27 @@ impl<K: Kernel> Shard<K> {
     /// Events first, so that what they free can be sent at once; then transmits; then the timer.
     pub(crate) fn drain_session(&mut self, key: SessionKey) {
         self.drain_events(key);
-        if let Some(connection) = self.sessions.get(key.0).and_then(|entry| entry.connection) {
-            self.pump_egress(connection);
-        }
+        self.take_arrivals(key);
+        self.dial_missing_bulk(key);
+        self.pump_session(key);
         self.drain_events(key);
         if let Some(session) = self.sessions.get_mut(key.0) {
             session.count_retained();
         }
         self.set_session_timer(key);
         self.note_wait(key);
+    }
+
+    /// Messages first. Once more at the end: a stream may have come back from a bulk connection.
+    fn pump_session(&mut self, key: SessionKey) {
+        let session = self.sessions.get(key.0);
+        let connections = session.map(SessionEntry::connections).unwrap_or_default();
+        for &connection in &connections {
+            self.pump_egress(connection);
+        }
+        if connections.len() > 1 {
+            self.pump_egress(connections[0]);
+        }
     }
 
     pub(crate) fn drain_events(&mut self, key: SessionKey) {

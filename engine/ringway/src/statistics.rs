@@ -122,8 +122,14 @@ metrics! {
         counter resumes,
         /// Connections lost under a session.
         counter connections_lost,
+        /// Bulk connections attached.
+        counter bulk_attached,
+        /// Bulk connections lost, with the message connection or before it.
+        counter bulk_lost,
         /// Body bytes sent, headers excluded.
         counter body_bytes_sent,
+        /// Of these, on bulk connections.
+        counter bulk_body_bytes_sent,
         /// Body bytes sent again after a resume.
         counter replayed_bytes,
         /// Body bytes received, duplicates excluded.

@@ -268,6 +268,44 @@ fn bodies_cannot_use_up_what_may_be_unacked() {
     pair.run();
 }
 
+/// Each is offered what is left, not what there is: committed both, they would break the peer's
+/// rule.
+#[test]
+fn bodies_offered_on_two_connections_share_the_credit_and_the_cap() {
+    let bounds = (1 << 20, 1 << 20);
+    for (credit, unacked) in [(9000, 400_000), (400_000, 9000)] {
+        let config = SessionConfig {
+            session_window_bytes: credit,
+            unacked_bytes_max: unacked,
+            ..with_bulk(2)
+        };
+        let mut pair = Pair::attached(config);
+        let ids = [pair.open(A), pair.open(A), pair.open(A)];
+        for id in ids {
+            pair.record(A, id, 1);
+        }
+        pair.send(A, ids[0], LARGE);
+        pair.run();
+        let [sent, allowed, ..] = ringway_proto::testing::session_ledger(&pair.see(A).session);
+        pair.send(A, ids[0], 1900);
+        pair.send(A, ids[1], 20_000);
+        pair.send(A, ids[2], 20_000);
+        pair.pump_with(A, bounds.0, bounds.1, |_| None);
+        for which in 0..2 {
+            pair.pump_bulk_with(A, which, bounds, |_| None);
+        }
+        for which in 0..2 {
+            pair.pump_bulk_with(A, which, bounds, Some);
+        }
+        pair.pump(A);
+        let [used, ..] = ringway_proto::testing::session_ledger(&pair.see(A).session);
+        assert!(used > sent && used <= allowed, "{used} of {allowed}");
+        assert!(pair.see(A).session.statistics().unacked_bytes <= unacked);
+        pair.run();
+        assert_eq!(pair.received(B, ids[2]).len(), 20_001);
+    }
+}
+
 #[test]
 fn a_finish_that_overtakes_its_body_is_told_after_every_byte() {
     let mut pair = ready(1);
