@@ -111,6 +111,8 @@ fn session(draw: &mut Draw) -> SessionConfig {
         streams_max: draw.pick(&[1, 4, 4096]),
         retained_bytes_max: draw.pick(&[64 << 10, 1 << 20, 64 << 20]),
         unacked_bytes_max: draw.pick(&[256 << 10, 4 << 20, 64 << 20]),
+        bulk_connections: draw.pick(&[0, 1, 1, 3]),
+        bulk_body_bytes_min: draw.pick(&[4 << 10, 64 << 10, 256 << 10]),
         heartbeat: Duration::from_millis(draw.pick(&[200, 200, 1000])),
         body_checksum: draw.pick(&[
             BodyChecksum::Off,
