@@ -7,7 +7,7 @@ const DOCUMENT: &str = include_str!("../../../docs/METRICS.md");
 fn unit(metric: &Metric) -> &'static str {
     match metric.name {
         name if name.ends_with("_bytes") => "bytes",
-        name if name.starts_with("body_bytes_") => "bytes",
+        name if name.contains("body_bytes_") => "bytes",
         name if name.ends_with("_ns") => "ns",
         _ => "",
     }
