@@ -27,6 +27,9 @@ pub struct Config {
     pub arena_bytes: u64,
     /// Pipes per shard for spliced bodies.
     pub pipes_max: u32,
+    /// Threads per shard for calls that have no ring op and may block (name resolution, reading
+    /// directories); 0 runs them on the shard itself, which then waits for them.
+    pub helper_threads: u32,
     /// How the session protocol behaves.
     pub session: SessionConfig,
     /// Sessions one shard may own; beyond, new ones are refused as overloaded.
@@ -53,6 +56,7 @@ impl Default for Config {
             masked: Capabilities::NONE,
             arena_bytes: 16 << 20,
             pipes_max: 16,
+            helper_threads: 2,
             session: SessionConfig::default(),
             sessions_max: 10_000,
             handshakes_max: 256,

@@ -148,6 +148,11 @@ impl Engine {
         })
     }
 
+    /// Of an engine with one shard.
+    pub(crate) fn only_mailbox(&self) -> Mailbox {
+        self.0.mailboxes[0].clone()
+    }
+
     fn shard(&self, index: usize) -> Result<&Mailbox, Error> {
         self.0.mailboxes.get(index).ok_or(Error::Limit {
             what: "shard",
@@ -370,10 +375,11 @@ fn reductions(config: &Config, kernels: &[Uring]) -> Vec<Reduction> {
     all
 }
 
-fn uring_config(config: &Config, shards: usize) -> UringConfig {
+pub(crate) fn uring_config(config: &Config, shards: usize) -> UringConfig {
     UringConfig {
         arena_bytes: config.arena_bytes,
         pipes_max: config.pipes_max,
+        helper_threads: config.helper_threads,
         masked: config.masked,
         rings: shards,
         ..UringConfig::default()

@@ -69,6 +69,11 @@ impl Mailbox {
         self.0.queue.len()
     }
 
+    /// Whether messages wait.
+    pub(crate) fn has_messages(&self) -> bool {
+        !self.0.queue.is_empty()
+    }
+
     /// The shard announces that it will sleep; false: something came, do not.
     pub(crate) fn prepare_sleep(&self, has_work: impl FnOnce() -> bool) -> bool {
         let is_idle = || self.0.queue.is_empty() && !has_work();

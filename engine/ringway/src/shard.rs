@@ -139,13 +139,15 @@ impl<K: Kernel> Shard<K> {
         self.continue_shutdown()
     }
 
-    fn reap(&mut self) {
+    fn reap(&mut self) -> usize {
         let mut completions = std::mem::take(&mut self.completions);
-        self.statistics.completions += self.kernel.reap(&mut completions, BATCH) as u64;
+        let count = self.kernel.reap(&mut completions, BATCH);
+        self.statistics.completions += count as u64;
         for completion in completions.drain(..) {
             self.on_completion(completion);
         }
         self.completions = completions;
+        count
     }
 
     fn take_messages(&mut self) {
@@ -214,19 +216,43 @@ impl<K: Kernel> Shard<K> {
     }
 
     fn wait(&mut self) -> Wait {
-        let has_work = !self.dirty.is_empty() || self.tasks.has_ready();
-        let tasks = &self.tasks;
-        if has_work || !self.mailbox.prepare_sleep(|| tasks.has_ready()) {
+        if !self.announce_sleep(|| false) {
             return Wait::No;
         }
-        let mut deadline_ns = self.timers.next_ns();
-        if let Some((&resting_ns, _)) = self.resting.first_key_value() {
-            deadline_ns = Some(deadline_ns.map_or(resting_ns, |ns| ns.min(resting_ns)));
+        self.deadline_ns().map_or(Wait::Forever, Wait::Until)
+    }
+
+    /// Tells others to ring from now on; false: there is something to do, here or (asked after
+    /// the announcement) with the caller.
+    pub(crate) fn announce_sleep(&mut self, has_work: impl FnOnce() -> bool) -> bool {
+        let tasks = &self.tasks;
+        let is_idle = self.dirty.is_empty() && !tasks.has_ready();
+        is_idle && (self.mailbox).prepare_sleep(|| tasks.has_ready() || has_work())
+    }
+
+    /// When the next timer is due.
+    pub(crate) fn deadline_ns(&self) -> Option<u64> {
+        let resting_ns = self.resting.first_key_value().map(|(&ns, _)| ns);
+        let shutdown_ns = self.shutdown.as_ref().map(|(ns, _)| *ns);
+        let all = [self.timers.next_ns(), resting_ns, shutdown_ns];
+        all.into_iter().flatten().min()
+    }
+
+    /// One pass without a wait, for a foreign loop: whether there is more to do; `None` when the
+    /// shard is over. It ends with a look at the completions: a foreign loop's descriptor tells
+    /// only of those that come after an empty-handed one.
+    pub(crate) fn pass(&mut self) -> Option<bool> {
+        if !self.step() {
+            return None;
         }
-        if let Some((shutdown_ns, _)) = self.shutdown {
-            deadline_ns = Some(deadline_ns.map_or(shutdown_ns, |ns| ns.min(shutdown_ns)));
+        if let Err(errno) = self.kernel.enter(Wait::No) {
+            tracing::error!(%errno, "the ring is lost; the shard ends");
+            self.end(0);
+            return None;
         }
-        deadline_ns.map_or(Wait::Forever, Wait::Until)
+        let has_completions = self.reap() > 0;
+        let has_work = !self.dirty.is_empty() || self.tasks.has_ready();
+        Some(has_completions || has_work || self.mailbox.has_messages())
     }
 
     // --- what the other files use --------------------------------------------------------------

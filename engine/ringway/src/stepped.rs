@@ -1,0 +1,149 @@
+//! A shard on the caller's own thread, for programs that have an event loop already.
+//!
+//! ```text
+//!   loop {
+//!       work()            reap, messages, tasks, timers; submit; until nothing is left to do
+//!       …                 the caller looks at its futures, and asks for more
+//!       prepare_sleep()?  others ring from now on; false: something came, go on
+//!       wait              on descriptor(), at most until deadline_ns()
+//!   }
+//! ```
+//!
+//! Between `work` and `prepare_sleep` nobody rings: what the caller asks for then costs no system
+//! call. Everything here belongs to one thread, the one that called [`Engine::start_stepped`].
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use ringway_io::{Errno, Kernel, Wait};
+use ringway_uring::Uring;
+
+use crate::config::Config;
+use crate::engine::{Engine, uring_config};
+use crate::error::StartError;
+use crate::mailbox::Mailbox;
+use crate::shard::Shard;
+
+/// Passes of one [`SteppedShard::work`]: bounds how long the caller's other descriptors wait.
+const PASSES_MAX: usize = 16;
+
+/// The only shard of an engine that has no thread.
+#[derive(Debug)]
+pub struct SteppedShard {
+    shard: Shard<Uring>,
+    mailbox: Mailbox,
+    descriptor: OwnedFd,
+}
+
+/// How a [`SteppedShard::work`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stepped {
+    /// Nothing is left to do now.
+    Idle,
+    /// There is more: work again before waiting.
+    Busy,
+    /// The engine was shut down, or its ring is lost. Do not call again.
+    Over,
+}
+
+/// Ends the wait of a stepped shard's loop, from any thread.
+#[derive(Clone, Debug)]
+pub struct LoopBell(Mailbox);
+
+impl LoopBell {
+    /// Makes the loop's descriptor readable if the loop announced that it sleeps.
+    pub fn ring(&self) {
+        self.0.wake();
+    }
+}
+
+impl Engine {
+    /// Starts an engine with one shard, which runs wherever the caller calls
+    /// [`SteppedShard::work`], and on no thread of ours. [`Config::shards`] is ignored;
+    /// [`Config::helper_threads`] may be 0: then what would block a helper blocks `work` instead.
+    ///
+    /// # Errors
+    /// [`StartError`]: what this machine lacks, and the remedy.
+    pub fn start_stepped(config: &Config) -> Result<(Self, SteppedShard), StartError> {
+        let kernel = Uring::start(uring_config(config, 1)).map_err(StartError::Unavailable)?;
+        let (engine, mut shards) = Self::assemble(config, vec![kernel]);
+        let mailbox = engine.only_mailbox();
+        let mut shard = shards.remove(0);
+        let descriptor = notification(&mut shard).map_err(StartError::Thread)?;
+        let stepped = SteppedShard {
+            shard,
+            mailbox,
+            descriptor,
+        };
+        Ok((engine, stepped))
+    }
+}
+
+/// The ring is entered once: this thread is its issuer from now on.
+fn notification(shard: &mut Shard<Uring>) -> std::io::Result<OwnedFd> {
+    let of = |errno: Errno| std::io::Error::from_raw_os_error(errno.0);
+    shard.kernel.enter(Wait::No).map_err(of)?;
+    let descriptor = shard.kernel.notification_fd().map_err(of)?;
+    descriptor.try_clone_to_owned()
+}
+
+impl SteppedShard {
+    /// Readable when there is work. Level-triggered; `work` clears it.
+    #[must_use]
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        std::os::fd::AsFd::as_fd(&self.descriptor)
+    }
+
+    /// Makes the descriptor readable until the next `work`, for a caller that has something left
+    /// to do itself.
+    pub fn remind(&self) {
+        if let Ok(copy) = self.descriptor.try_clone() {
+            // Any number but 0 counts. It fails only when the counter is full: readable then.
+            let _ = File::from(copy).write(&[1; 8]);
+        }
+    }
+
+    /// What other threads ring when they have made something ready for this loop.
+    #[must_use]
+    pub fn bell(&self) -> LoopBell {
+        LoopBell(self.mailbox.clone())
+    }
+
+    /// Does all that can be done without waiting.
+    pub fn work(&mut self) -> Stepped {
+        self.mailbox.awake();
+        for _ in 0..PASSES_MAX {
+            match self.shard.pass() {
+                None => return Stepped::Over,
+                Some(false) => return Stepped::Idle,
+                Some(true) => {}
+            }
+        }
+        Stepped::Busy
+    }
+
+    /// Announces that the caller will wait on the descriptor; false: there is something to do, do
+    /// not. `has_work` is asked after the announcement, for what the caller itself keeps.
+    pub fn prepare_sleep(&mut self, has_work: impl FnOnce() -> bool) -> bool {
+        self.shard.announce_sleep(has_work)
+    }
+
+    /// When `work` is to be called at the latest, on the clock of [`now_ns`](Self::now_ns);
+    /// `None`: there is no timer.
+    #[must_use]
+    pub fn deadline_ns(&self) -> Option<u64> {
+        self.shard.deadline_ns()
+    }
+
+    /// CLOCK_MONOTONIC, ns.
+    #[must_use]
+    pub fn now_ns(&self) -> u64 {
+        self.shard.kernel.now_ns()
+    }
+
+    /// One turn with a wait in the kernel, as a thread of ours would do it; false when over.
+    pub fn turn(&mut self) -> bool {
+        self.shard.turn()
+    }
+}
