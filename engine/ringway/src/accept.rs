@@ -1,5 +1,6 @@
 //! Listeners: connections arrive, and each gets a handshake of its own off the accept path.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use ringway_io::{
@@ -155,6 +156,33 @@ impl<K: Kernel> Shard<K> {
         if let Some(op) = self.listeners.get(key).and_then(|entry| entry.accepting) {
             self.kernel.cancel(op);
         }
+    }
+
+    /// A connection that was accepted elsewhere.
+    pub(crate) fn adopt_connection(
+        &mut self,
+        shared: &Arc<ListenerShared>,
+        connection: OwnedFd,
+    ) -> Result<(), Error> {
+        let is_it = |entry: &ListenerEntry| Arc::ptr_eq(&entry.shared, shared) && !entry.is_closed;
+        let mut keys = self.listeners.keys().into_iter();
+        let found = keys.find(|&key| self.listeners.get(key).is_some_and(is_it));
+        let key = found.ok_or(Error::ListenerClosed)?;
+        if self.handshakes.len() >= self.config.handshakes_max {
+            return Err(Error::Limit {
+                what: "handshakes",
+                wanted: self.handshakes.len() as u64 + 1,
+                allowed: self.config.handshakes_max as u64,
+            });
+        }
+        let adopted = self.kernel.adopt(connection);
+        let socket = adopted.map_err(|errno| Error::Kernel {
+            operation: "adopt a connection",
+            errno,
+        })?;
+        self.statistics.connections_accepted += 1;
+        self.greet(key, socket);
+        Ok(())
     }
 
     fn greet(&mut self, key: u64, socket: Descriptor) {

@@ -49,6 +49,15 @@ impl Engine {
         }
     }
 
+    /// Takes an open regular file at once, without asking the shard; only on the real kernel.
+    #[must_use]
+    pub fn regular_file(&self, file: std::fs::File) -> File {
+        File {
+            descriptor: Descriptor::from_os(file.into()),
+            mailbox: self.mailbox(),
+        }
+    }
+
     /// Takes an open file of the standard library.
     ///
     /// # Errors

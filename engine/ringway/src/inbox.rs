@@ -40,6 +40,16 @@ pub struct Gap {
     pub is_record_cut: bool,
 }
 
+/// A chunk that was received without being counted as taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lent {
+    /// The piece.
+    pub chunk: Chunk,
+    /// How many of its bytes are still to be told to [`crate::Stream::consume`]: all, or none if
+    /// an earlier receive had counted them.
+    pub owed_bytes: u64,
+}
+
 /// How a receiving direction ended.
 #[derive(Clone, Debug)]
 pub(crate) enum End {
@@ -179,6 +189,19 @@ impl Inbox {
         }
         if let Some((chunk, consumed)) = state.pop() {
             return Poll::Ready(Ok((Some(chunk), consumed)));
+        }
+        let end = state.poll_end(context);
+        end.map_ok(|()| (None, 0)).map_err(|error| (error, 0))
+    }
+
+    /// The next chunk, not counted as taken; `None` at the end with status OK.
+    pub(crate) fn poll_lent(&self, context: &mut Context<'_>) -> Poll<PieceTaken<Lent>> {
+        let mut state = self.lock();
+        if let Some((gap, consumed)) = state.take_gap() {
+            return Poll::Ready(Err((Error::Gap(gap), consumed)));
+        }
+        if let Some(lent) = state.pop_lent() {
+            return Poll::Ready(Ok((Some(lent), 0)));
         }
         let end = state.poll_end(context);
         end.map_ok(|()| (None, 0)).map_err(|error| (error, 0))
@@ -337,6 +360,16 @@ impl State {
         Some((chunk, report))
     }
 
+    fn pop_lent(&mut self) -> Option<Lent> {
+        if let Some(chunk) = self.record.pop_front() {
+            let owed_bytes = 0;
+            return Some(Lent { chunk, owed_bytes });
+        }
+        let chunk = self.take_chunk()?;
+        let owed_bytes = chunk.bytes.len() as u64;
+        Some(Lent { chunk, owed_bytes })
+    }
+
     /// Chunks of the first record that are here: what was put back may hold several.
     fn record_chunks(&self) -> usize {
         let end = self.record.iter().position(|chunk| chunk.end_of_record);
@@ -432,6 +465,25 @@ mod tests {
             panic!("the empty record was there")
         };
         assert!(empty.is_empty());
+    }
+
+    #[test]
+    fn a_lent_chunk_is_owed_once_even_between_counted_ones() {
+        let inbox = Inbox::default();
+        inbox.push(chunk(b"ab", 0, false));
+        inbox.push(chunk(b"cde", 2, true));
+        inbox.push(chunk(b"f", 5, true));
+        let Poll::Ready(Ok((Some(_), 0))) = inbox.poll_chunk(&mut context()) else {
+            panic!("a small report waits for more")
+        };
+        let Poll::Ready(Ok((Some(lent), 0))) = inbox.poll_lent(&mut context()) else {
+            panic!("it was there")
+        };
+        assert_eq!((&lent.chunk.bytes[..], lent.owed_bytes), (&b"cde"[..], 3));
+        let Poll::Ready(Ok((Some(_), reported))) = inbox.poll_chunk(&mut context()) else {
+            panic!("it was there")
+        };
+        assert_eq!(reported, 3, "the first and the last, not the lent one");
     }
 
     #[test]

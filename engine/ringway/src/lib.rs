@@ -87,6 +87,7 @@ mod sleep;
 mod snapshot;
 mod source;
 mod statistics;
+mod stepped;
 mod stream;
 mod stream_entry;
 mod stream_statistics;
@@ -111,6 +112,7 @@ pub use histogram::Histogram;
 pub use inbox::{Chunk, Gap};
 #[doc(hidden)]
 pub use inspection::{SessionInspection, StreamInspection};
+pub use inbox::{Chunk, Gap, Lent};
 pub use key_file::{KeyFileError, Keys, NamedKey};
 pub use key_limits::KeyLimits;
 pub use listener::Listener;
@@ -129,12 +131,19 @@ pub use ringway_proto::{
 };
 pub use ringway_uring::UringUnavailable;
 pub use send_waits::SendWaits;
+
+/// What this machine can do, for who shows it to people.
+pub mod probe {
+    pub use ringway_uring::{Finding, ProbeReport, RingReport, UringConfig, probe};
+}
+
 pub use session::{Session, SessionState};
 pub use session_end::{RetainedPayload, SessionEnd, StreamRemains};
 pub use session_statistics::SessionStatistics;
 pub use shard::Shard;
 pub use sleep::sleep;
 pub use statistics::{BodyPath, PathCounters, Statistics};
+pub use stepped::{LoopBell, Stepped, SteppedShard};
 pub use stream::{Stream, StreamProgress};
 pub use stream_statistics::StreamStatistics;
 pub use target::{Target, TargetError};

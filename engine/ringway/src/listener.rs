@@ -1,6 +1,7 @@
 //! A listening endpoint, and the sessions that arrive at it.
 
 use std::future::poll_fn;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use ringway_io::Address;
@@ -10,6 +11,7 @@ use crate::config::ListenOptions;
 use crate::mailbox::Mailbox;
 use crate::message::Message;
 use crate::queue::Queue;
+use crate::reply::reply;
 use crate::session::Session;
 
 /// What the shards and the handles of one listener share.
@@ -45,6 +47,23 @@ impl Listener {
     /// [`Error::ListenerClosed`], [`Error::EngineStopped`].
     pub async fn accept(&self) -> Result<Session, Error> {
         poll_fn(|context| self.0.0.sessions.poll_pop(context)).await
+    }
+
+    /// Takes a connection that was accepted elsewhere (by a supervisor, another listener), as if
+    /// it had arrived here: its handshake begins, and a new session shows up in
+    /// [`accept`](Self::accept).
+    ///
+    /// # Errors
+    /// [`Error::ListenerClosed`], [`Error::EngineStopped`]; [`Error::Kernel`] when it is no socket
+    /// that can be used.
+    pub async fn adopt(&self, connection: OwnedFd) -> Result<(), Error> {
+        let (reply, answer) = reply();
+        self.0.0.mailbox.send(Message::AdoptConnection {
+            listener: Arc::clone(&self.0.0),
+            connection,
+            reply,
+        });
+        answer.await?
     }
 
     /// Stops listening now.

@@ -60,6 +60,11 @@ pub(crate) enum Message {
         options: ListenOptions,
         reply: Reply<Result<Arc<ListenerShared>, Error>>,
     },
+    AdoptConnection {
+        listener: Arc<ListenerShared>,
+        connection: std::os::fd::OwnedFd,
+        reply: Reply<Result<(), Error>>,
+    },
     StopListening(Arc<ListenerShared>),
     Connect {
         target: Target,

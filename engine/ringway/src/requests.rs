@@ -67,6 +67,11 @@ impl<K: Kernel> Shard<K> {
                     self.stop_listening(&unwanted);
                 }
             }
+            Message::AdoptConnection {
+                listener,
+                connection,
+                reply,
+            } => drop(reply.send(self.adopt_connection(&listener, connection))),
             Message::StopListening(listener) => self.stop_listening(&listener),
             Message::Connect {
                 target,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use ringway_proto::{Priority, Status, StreamId};
 
-use crate::inbox::{Chunk, End, Inbox, PieceTaken};
+use crate::inbox::{Chunk, End, Inbox, Lent, PieceTaken};
 use crate::message::Message;
 use crate::outbox::Outbox;
 use crate::payload::Payload;
@@ -260,6 +260,17 @@ impl Stream {
         self.report_either(polled.await)
     }
 
+    /// As [`receive`](Self::receive), but what it gives does not yet count as taken: the peer may
+    /// not send more in its place before [`consume`](Self::consume) says so. For who lends the
+    /// bytes on.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub async fn receive_lent(&self) -> Result<Option<Lent>, Error> {
+        let polled = poll_fn(|context| self.0.shared.inbox.poll_lent(context));
+        self.report_either(polled.await)
+    }
+
     /// The next whole record of at most `bytes_max` bytes; `None` after the end. A finish in the
     /// middle of a record ends that record.
     ///
@@ -405,7 +416,8 @@ impl Stream {
         result
     }
 
-    fn consume(&self, bytes: u64) {
+    /// Counts bytes of [`receive_lent`](Self::receive_lent) as taken; never more than were owed.
+    pub fn consume(&self, bytes: u64) {
         if bytes > 0 {
             let (session, stream) = (self.key(), self.id());
             self.post(Message::Consume {
