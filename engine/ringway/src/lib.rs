@@ -109,7 +109,6 @@ pub use fault_plan::{FaultPlan, FaultSyntaxError, FaultTrigger};
 pub use faults::Faults;
 pub use file::{Directory, File};
 pub use histogram::Histogram;
-pub use inbox::{Chunk, Gap};
 #[doc(hidden)]
 pub use inspection::{SessionInspection, StreamInspection};
 pub use inbox::{Chunk, Gap, Lent};

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
 use crate::floor;
+use crate::header;
 use crate::invocation::Invocation;
 use crate::layers;
 use crate::simulate;
@@ -66,6 +67,7 @@ fn run_step(step: Step, workspace: &Workspace) -> Result<()> {
         Step::Clippy => shown(&clippy()),
         Step::Test => TestRun::of_workspace().run(),
         Step::Layers => layers::run(workspace),
+        Step::Header => header::run(workspace, &header::Options::checking()),
         Step::Doc => shown(&rustdoc()),
         Step::Simulate => simulate::run_fresh(workspace, SIMULATED_SEEDS),
         Step::Mask => mask::run(workspace),

@@ -36,6 +36,15 @@ pub enum Failure {
     /// The ordinary user can reach the tests in no way.
     #[error("uid {uid} can read neither {} nor what was built there, not even with CAP_DAC_READ_SEARCH", path.display())]
     Unreachable { uid: u32, path: PathBuf },
+    /// The header could not be made.
+    #[error("the header cannot be made: {text}")]
+    Header { text: String },
+    /// A committed file is not what would be made now.
+    #[error("{} is not what `cargo xtask header` makes now: run it and commit the result", path.display())]
+    Stale { path: PathBuf },
+    /// The shared library offers other functions than the header declares.
+    #[error("the shared library and the header differ in: {names}")]
+    Symbols { names: String },
     /// A step of `ci` failed.
     #[error(
         "step `{step}`: {source}\n\nrepeat the command:  {repeat}\nrepeat the step:     cargo xtask ci --only {step}"

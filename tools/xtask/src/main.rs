@@ -3,7 +3,7 @@
 //! A job is a module with `Options` and `run`: [`layers`] guards the floors of the house, [`ci`] is
 //! what continuous integration calls, [`floor`] boots the oldest supported kernel, [`simulate`] runs
 //! campaigns on the simulated one, [`compare`] measures beside others, [`fuzz`] feeds the protocol what a fuzzer makes up, [`asan`] runs the real kernel's tests under
-//! AddressSanitizer. Below them stand
+//! AddressSanitizer, [`header`] and [`install`] make what C programs build with. Below them stand
 //! the three things every job uses: the [`workspace`] as cargo describes it, an [`invocation`] (a
 //! command that can show itself the way a person would type it), and a [`failure`].
 //!
@@ -19,8 +19,11 @@ mod compare;
 mod failure;
 mod floor;
 mod fuzz;
+mod header;
+mod install;
 mod invocation;
 mod layers;
+mod manual;
 #[cfg(test)]
 mod risks;
 mod simulate;
@@ -56,6 +59,8 @@ enum Job {
     Fuzz(fuzz::Options),
     Asan(asan::Options),
     Simulate(simulate::Options),
+    Header(header::Options),
+    Install(install::Options),
 }
 
 impl Job {
@@ -69,6 +74,8 @@ impl Job {
             Self::Fuzz(options) => fuzz::run(&workspace, options),
             Self::Asan(options) => asan::run(&workspace, options),
             Self::Simulate(options) => simulate::run(&workspace, options),
+            Self::Header(options) => header::run(&workspace, options),
+            Self::Install(options) => install::run(&workspace, options),
         }
     }
 }

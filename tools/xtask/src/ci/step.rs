@@ -15,6 +15,8 @@ pub enum Step {
     Test,
     /// The rules of the house hold
     Layers,
+    /// The C header is the one that the exported functions make
+    Header,
     /// The API documentation builds without warnings
     Doc,
     /// Seeds that nobody has run before leave no violation on the simulated kernel
@@ -67,6 +69,7 @@ impl Step {
             Self::Clippy => "cargo clippy --workspace --all-targets -- -D warnings",
             Self::Test => "cargo test --workspace",
             Self::Layers => "cargo xtask layers",
+            Self::Header => "cargo xtask header --check",
             Self::Doc => "RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --workspace",
             Self::Simulate => "cargo xtask ci --only simulate",
             Self::Mask => "cargo xtask ci --only mask",

@@ -54,7 +54,6 @@ impl<'a> Sources<'a> {
 
     fn check(&self, rule: &Unsafety) -> Result<Vec<Finding>> {
         let (attribute, free_folder) = match rule {
-            Unsafety::Anywhere => return Ok(Vec::new()),
             Unsafety::Forbidden => ("#![forbid(unsafe_code)]", None),
             Unsafety::Within(folder) => ("#![deny(unsafe_code)]", Some(self.folder.join(folder))),
         };

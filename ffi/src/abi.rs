@@ -1,0 +1,16 @@
+//! The exported functions, one file per noun. `pointer` states what is relied on.
+
+mod about;
+mod buffer;
+mod engine;
+mod event_loop;
+mod keys;
+mod listener;
+mod log;
+mod pointer;
+mod session;
+pub(crate) mod stream;
+mod transfer;
+
+pub use engine::ringway_engine;
+pub use keys::ringway_keys;
