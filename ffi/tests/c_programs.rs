@@ -90,7 +90,7 @@ fn run(program: &Path, arguments: &[&str]) {
         )
         .env(
             "LD_LIBRARY_PATH",
-            program.parent().expect("it lies in a folder"),
+            shared().parent().expect("it lies in a folder"),
         )
         .output()
         .expect("it runs");
