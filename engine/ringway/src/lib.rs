@@ -109,9 +109,9 @@ pub use fault_plan::{FaultPlan, FaultSyntaxError, FaultTrigger};
 pub use faults::Faults;
 pub use file::{Directory, File};
 pub use histogram::Histogram;
+pub use inbox::{Chunk, Gap, Lent};
 #[doc(hidden)]
 pub use inspection::{SessionInspection, StreamInspection};
-pub use inbox::{Chunk, Gap, Lent};
 pub use key_file::{KeyFileError, Keys, NamedKey};
 pub use key_limits::KeyLimits;
 pub use listener::Listener;
