@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ringway_io::{Kernel, LeaseMut, Reduction, TeardownReport};
-use ringway_uring::{Uring, UringConfig, locked_memory_remedy, rings_affordable};
+use ringway_uring::Uring;
 
 use crate::config::{Config, ConnectOptions, ListenOptions};
 use crate::error::{ConnectError, Error, StartError};
@@ -18,6 +18,7 @@ use crate::mailbox::Mailbox;
 use crate::message::Message;
 use crate::prometheus::prometheus_text;
 use crate::reply::reply;
+use crate::rings::{self, Rings};
 use crate::session::Session;
 use crate::session_directory::SessionDirectory;
 use crate::shard::Shard;
@@ -53,13 +54,11 @@ impl Engine {
         reason = "a configuration is used once"
     )]
     pub fn start(config: Config) -> Result<Self, StartError> {
-        let count = shard_count(&config)?;
-        let mut kernels = Vec::with_capacity(count);
-        for _ in 0..count {
-            let kernel = Uring::start(uring_config(&config, count));
-            kernels.push(kernel.map_err(StartError::Unavailable)?);
-        }
-        let reductions = reductions(&config, &kernels);
+        let Rings {
+            mut kernels,
+            reductions,
+        } = rings::start(&config)?;
+        let count = kernels.len();
         let shared = Arc::new(SessionDirectory::new(count, incarnation(&mut kernels)));
         let mut mailboxes = Vec::with_capacity(count);
         let mut threads = Vec::with_capacity(count);
@@ -298,9 +297,6 @@ async fn ask_statistics(mailbox: &Mailbox) -> Result<Statistics, Error> {
     answer.await
 }
 
-/// Shards of one engine.
-const SHARDS_MAX: usize = 1024;
-
 /// Everything a shard's thread starts from.
 struct ShardStart {
     kernel: Uring,
@@ -323,66 +319,6 @@ impl ShardStart {
                 while shard.turn() {}
             }
         }
-    }
-}
-
-fn shard_count(config: &Config) -> Result<usize, StartError> {
-    let count = match config.shards {
-        0 => cores().min(rings_affordable()).min(SHARDS_MAX),
-        count => count,
-    };
-    if count > SHARDS_MAX {
-        return Err(StartError::Configuration {
-            what: "shards",
-            wanted: count as u64,
-            allowed: "1 to 1024",
-        });
-    }
-    Ok(count)
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// What the machine did not give: shards, and of each ring's limits the smallest that was got.
-fn reductions(config: &Config, kernels: &[Uring]) -> Vec<Reduction> {
-    let mut all: Vec<Reduction> = Vec::new();
-    if config.shards == 0 && kernels.len() < cores().min(SHARDS_MAX) {
-        all.push(Reduction {
-            what: "shards",
-            wanted: cores() as u64,
-            got: kernels.len() as u64,
-            reason: format!(
-                "each has a ring, which is locked memory; {}",
-                locked_memory_remedy()
-            ),
-        });
-    }
-    for reduction in kernels
-        .iter()
-        .flat_map(|kernel| &kernel.limits().reductions)
-    {
-        match all.iter_mut().find(|each| each.what == reduction.what) {
-            Some(known) if known.got <= reduction.got => {}
-            Some(known) => *known = reduction.clone(),
-            None => all.push(reduction.clone()),
-        }
-    }
-    for reduction in &all {
-        tracing::info!("runs smaller than configured: {reduction}");
-    }
-    all
-}
-
-pub(crate) fn uring_config(config: &Config, shards: usize) -> UringConfig {
-    UringConfig {
-        arena_bytes: config.arena_bytes,
-        pipes_max: config.pipes_max,
-        helper_threads: config.helper_threads,
-        masked: config.masked,
-        rings: shards,
-        ..UringConfig::default()
     }
 }
 

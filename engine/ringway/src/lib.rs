@@ -71,6 +71,7 @@ mod queue;
 mod receiving;
 mod reply;
 mod requests;
+mod rings;
 mod send_waits;
 mod sending;
 mod session;

@@ -20,9 +20,10 @@ use ringway_io::{Errno, Kernel, Wait};
 use ringway_uring::Uring;
 
 use crate::config::Config;
-use crate::engine::{Engine, uring_config};
+use crate::engine::Engine;
 use crate::error::StartError;
 use crate::mailbox::Mailbox;
+use crate::rings::uring_config;
 use crate::shard::Shard;
 
 /// Passes of one [`SteppedShard::work`]: bounds how long the caller's other descriptors wait.

@@ -51,8 +51,8 @@ pub(crate) fn share_bytes(limit_bytes: u64, rings: usize) -> u64 {
     limit_bytes / (2 * rings.max(2) as u64)
 }
 
-/// How many rings of a useful size may be started together here without taking more than half of
-/// the locked memory that this user may have. At least one.
+/// How many rings of a useful size may be started together here without taking more than a quarter
+/// of the locked memory that this user may have, so that several processes have some. At least one.
 #[must_use]
 pub fn rings_affordable() -> usize {
     match has_ipc_lock() {
@@ -62,7 +62,7 @@ pub fn rings_affordable() -> usize {
 }
 
 fn rings_within(limit_bytes: u64) -> usize {
-    let rings = limit_bytes / 2 / SHARE_BYTES_MIN;
+    let rings = limit_bytes / 4 / SHARE_BYTES_MIN;
     usize::try_from(rings).unwrap_or(usize::MAX).max(1)
 }
 
@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(share_bytes(64 << 10, 1), 16 << 10);
         assert_eq!(share_bytes(64 << 10, 2), 16 << 10);
         assert_eq!(share_bytes(8 << 20, 64), 64 << 10);
-        assert_eq!([0, 64 << 10, 8 << 20].map(rings_within), [1, 2, 256]);
+        assert_eq!([0, 64 << 10, 8 << 20].map(rings_within), [1, 1, 128]);
         assert!(rings_within(u64::MAX) > 1_000_000);
     }
 
