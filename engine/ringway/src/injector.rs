@@ -155,6 +155,8 @@ impl Injector {
     }
 
     pub(crate) fn is_refused(&mut self) -> bool {
+        // Whoever sets a plan and dials then, means it: the turn may have begun before.
+        self.refresh();
         let percent = self.plan.refuse_percent;
         let is_refused = percent > 0 && self.draw(100) < percent.into();
         if is_refused {

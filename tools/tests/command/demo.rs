@@ -93,7 +93,7 @@ fn left_over(home: &Home) -> usize {
 #[test]
 fn an_interrupted_demonstration_leaves_nothing() {
     let home = Home::new();
-    let mut command = home.ringway(&["demo", "--json", "--size", "8GiB"]);
+    let mut command = home.ringway(&["demo", "--json", "--size", "1GiB"]);
     command.env("TMPDIR", home.path("config"));
     let child = command
         .stdout(Stdio::piped())
