@@ -161,6 +161,16 @@ impl Inbox {
         state.wakers.wake_all();
     }
 
+    /// Bytes that were taken out for the application are lost to it: whatever the sender said,
+    /// nobody may see a clean end.
+    pub(crate) fn fail(&self, error: Error) {
+        let mut state = self.lock();
+        if !matches!(state.end.as_deref(), Some(End::Failed(_))) {
+            state.end = Some(Box::new(End::Failed(error)));
+        }
+        state.wakers.wake_all();
+    }
+
     /// Whether nothing waits: bytes may go past the inbox, directly to where they belong.
     pub(crate) fn is_empty(&self) -> bool {
         let state = self.lock();
@@ -551,6 +561,24 @@ mod tests {
             inbox.poll_chunk(&mut context()),
             Poll::Ready(Ok((None, 0)))
         ));
+    }
+
+    /// The sender finished, and then the disk refused what had arrived.
+    #[test]
+    fn lost_bytes_are_no_clean_end_even_after_the_finish() {
+        let inbox = Inbox::default();
+        inbox.push(chunk(b"x", 0, false));
+        inbox.end(End::Finished(Status::ok()));
+        inbox.try_pop().expect("it was there");
+        inbox.fail(Error::EngineStopped);
+        let Poll::Ready(Err((error, 0))) = inbox.poll_chunk(&mut context()) else {
+            panic!("a clean end")
+        };
+        assert_eq!(error, Error::EngineStopped);
+        let Poll::Ready(finished) = inbox.poll_finished(&mut context()) else {
+            panic!("no end")
+        };
+        assert_eq!(finished, Err(Error::EngineStopped));
     }
 
     fn gap(offset: u64, bytes: u64, is_record_cut: bool) -> Gap {

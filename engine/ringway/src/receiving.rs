@@ -365,7 +365,7 @@ impl<K: Kernel> Shard<K> {
         };
         self.answer_file(key, stream, Some(Err(error.clone())));
         if let Some(entry) = self.stream_mut(key, stream) {
-            entry.shared.inbox.end(End::Failed(error.clone()));
+            entry.shared.inbox.fail(error.clone());
         }
         self.discard_arrivals(key, stream);
         self.fail_requests(key, stream, &error);
