@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::close_reason::CloseReason;
 use crate::id::{BodyId, StreamId};
+use crate::link::Link;
 use crate::status::Status;
 
 /// Something the application should know.
@@ -94,8 +95,12 @@ pub enum Event {
         /// From the loss to that byte.
         gap: Duration,
     },
-    /// Nothing was heard for two heartbeat intervals: drop the connection and detach.
-    PeerSilent,
+    /// Nothing was heard for two heartbeat intervals: drop the connection and detach, unless it
+    /// turns out that bytes did arrive ([`heard`](crate::Session::heard)).
+    PeerSilent {
+        /// The connection.
+        link: Link,
+    },
     /// The peer wants no new streams.
     PeerDraining,
     /// The drain is over; a close follows.

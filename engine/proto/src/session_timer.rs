@@ -58,19 +58,16 @@ impl Session {
 
     fn handle_heartbeat(&mut self, now: Time) {
         let heartbeat = self.config.heartbeat;
-        let mut is_silent = false;
-        for link in &mut self.links {
+        for (index, link) in self.links.iter_mut().enumerate() {
             if now >= link.last_sent + heartbeat {
                 link.owes_ping = true;
                 link.last_sent = now;
             }
             if link.listens() && now >= link.last_heard + heartbeat * 2 {
                 link.is_silence_told = true;
-                is_silent = true;
+                let link = Link::at(index);
+                self.events.push_back(Event::PeerSilent { link });
             }
-        }
-        if is_silent {
-            self.events.push_back(Event::PeerSilent);
         }
     }
 

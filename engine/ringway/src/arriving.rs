@@ -2,7 +2,7 @@
 //!
 //! The protocol is told of bytes only when they are where they belong: an ack means copied.
 
-use crate::connection::{Body, ConnectionKey};
+use crate::connection::{Body, ConnectionKey, Exact};
 use crate::inbox::Chunk;
 use crate::ingress::{DIRECT_BYTES_MIN, PIECE_BYTES, usize_of};
 use crate::loss::Loss;
@@ -12,7 +12,7 @@ use crate::session::SessionKey;
 use crate::shard::Shard;
 use crate::stream_entry::Request;
 use bytes::Bytes;
-use ringway_io::{BufferMemory, BufferMut, Capability, Completion, Kernel, Op, Payload};
+use ringway_io::{BufferMemory, BufferMut, Capability, Completion, Errno, Kernel, Op, Payload};
 use ringway_proto::StreamId;
 
 /// Where no piece of the arena is free for all of a receive, so much at a time.
@@ -240,14 +240,31 @@ impl<K: Kernel> Shard<K> {
             buffer: BufferMut::heap(vec![0; wanted]),
             exact: true,
         };
+        self.receive_exactly(key, ConnectionOp::Header, op);
+    }
+
+    fn receive_exactly(&mut self, key: ConnectionKey, kind: ConnectionOp, op: Op) {
         self.set_busy(key, true);
-        self.submit_on(key, ConnectionOp::Header, op);
+        let op = self.submit_on(key, kind, op);
+        if let Some(connection) = self.connections.get_mut(key.0) {
+            let is_asked = false;
+            connection.ingress.exact = Some(Exact { op, is_asked });
+        }
+    }
+
+    /// An exact receive has ended. True if it was asked how far it got, and that was nowhere.
+    fn is_found_silent(&mut self, key: ConnectionKey, completion: &Completion) -> bool {
+        self.set_busy(key, false);
+        let connection = self.connections.get_mut(key.0);
+        let exact = connection.and_then(|connection| connection.ingress.exact.take());
+        let is_asked = exact.is_some_and(|exact| exact.is_asked);
+        is_asked && completion.result == Err(Errno::ECANCELED)
     }
 
     pub(crate) fn on_header(&mut self, key: ConnectionKey, completion: Completion) {
-        self.set_busy(key, false);
+        let is_silent = self.is_found_silent(key, &completion);
         let Payload::Buffer(buffer) = completion.payload else {
-            return self.lose_connection(key, Loss::Receive(ringway_io::Errno::EIO));
+            return self.lose_connection(key, Loss::Receive(Errno::EIO));
         };
         match completion.result {
             Ok(0) => self.lose_connection(key, Loss::PeerClosed),
@@ -256,6 +273,7 @@ impl<K: Kernel> Shard<K> {
                 self.take_bytes(key, &bytes);
                 self.advance_ingress(key);
             }
+            Err(_) if is_silent => self.lose_connection(key, Loss::PeerSilent),
             Err(errno) => self.lose_connection(key, Loss::Receive(errno)),
         }
     }
@@ -346,12 +364,11 @@ impl<K: Kernel> Shard<K> {
             buffer,
             exact: true,
         };
-        self.set_busy(key, true);
-        self.submit_on(key, ConnectionOp::Body, op);
+        self.receive_exactly(key, ConnectionOp::Body, op);
     }
 
     pub(crate) fn on_body(&mut self, key: ConnectionKey, completion: Completion) {
-        self.set_busy(key, false);
+        let is_silent = self.is_found_silent(key, &completion);
         let count = completion.result.unwrap_or(0) as usize;
         if let Payload::Buffer(buffer) = completion.payload {
             self.place_body(key, buffer, count);
@@ -359,6 +376,7 @@ impl<K: Kernel> Shard<K> {
         match completion.result {
             Ok(0) => self.lose_connection(key, Loss::PeerClosed),
             Ok(_) => self.advance_ingress(key),
+            Err(_) if is_silent => self.lose_connection(key, Loss::PeerSilent),
             Err(errno) => self.lose_connection(key, Loss::Receive(errno)),
         }
     }

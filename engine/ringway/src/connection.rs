@@ -76,6 +76,8 @@ pub(crate) struct Ingress {
     pub(crate) is_direct: bool,
     /// Frames without a large body since the last large one.
     pub(crate) small_frames: u32,
+    /// The exact receive of a header or body, while it is under way.
+    pub(crate) exact: Option<Exact>,
     /// A direct receive or write is under way: nothing else may be parsed.
     pub(crate) is_busy: bool,
     /// A body is ahead of its stream: nothing more is read before the protocol says so.
@@ -94,6 +96,14 @@ pub(crate) struct Ingress {
     pub(crate) writes: VecDeque<(u64, Bytes)>,
     /// Rest of a receive buffer that could not be parsed because a write must come first.
     pub(crate) backlog: VecDeque<Bytes>,
+}
+
+/// An exact receive, which says nothing until it has everything.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exact {
+    pub(crate) op: OpId,
+    /// Nothing was heard for long: it was cancelled, to say how far it got.
+    pub(crate) is_asked: bool,
 }
 
 /// A body on its way in.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ringway_io::Kernel;
-use ringway_proto::{BodyId, CloseReason, Event, StreamId};
+use ringway_proto::{BodyId, CloseReason, Event, Link, StreamId};
 
 use crate::Error;
 use crate::config::WhenFull;
@@ -163,7 +163,7 @@ impl<K: Kernel> Shard<K> {
                     session.books.resume_gaps_ns.record(gap_ns);
                 }
             }
-            Event::PeerSilent => self.on_peer_silent(key),
+            Event::PeerSilent { link } => self.on_peer_silent(key, link),
             Event::PeerDraining => {
                 tracing::info!("the peer drains its session");
             }
@@ -264,10 +264,34 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
-    fn on_peer_silent(&mut self, key: SessionKey) {
+    /// Nothing was heard on a connection. An exact receive tells nothing before it is whole, and
+    /// over a slow network that may take longer than silence may last: it is ended first, and
+    /// says how far it got.
+    fn on_peer_silent(&mut self, key: SessionKey, link: Link) {
+        let Some(entry) = self.sessions.get(key.0) else {
+            return;
+        };
+        let keys = entry.connections();
+        let is_silent = |key: &&ConnectionKey| {
+            let connection = self.connections.get(key.0);
+            connection.is_some_and(|connection| connection.link == link)
+        };
+        let silent = keys.iter().find(is_silent).copied();
+        let silent = silent.and_then(|key| self.connections.get_mut(key.0));
+        match silent.and_then(|connection| connection.ingress.exact.as_mut()) {
+            Some(exact) => {
+                exact.is_asked = true;
+                let op = exact.op;
+                self.kernel.cancel(op);
+            }
+            None => self.lose_session_connection(key, Loss::PeerSilent),
+        }
+    }
+
+    fn lose_session_connection(&mut self, key: SessionKey, loss: Loss) {
         let connection = self.sessions.get(key.0).and_then(|entry| entry.connection);
         if let Some(connection) = connection {
-            self.lose_connection(connection, Loss::PeerSilent);
+            self.lose_connection(connection, loss);
         }
     }
 

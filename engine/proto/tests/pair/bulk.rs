@@ -668,7 +668,7 @@ fn a_bulk_connection_does_not_resume_a_session() {
 #[test]
 fn a_bulk_connection_that_falls_silent_is_told_and_one_that_waits_is_not() {
     let heartbeat_ns = 5_000_000_000;
-    let is_silent = |event: &Event| *event == Event::PeerSilent;
+    let is_silent = |event: &Event| matches!(event, Event::PeerSilent { link } if link.is_bulk());
     let mut pair = ready(1);
     for _ in 0..3 {
         pair.pass(heartbeat_ns);

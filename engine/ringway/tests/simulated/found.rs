@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringway::{Config, Error, Status, StreamOptions};
+use ringway::{BodyChecksum, Config, Error, Status, StreamOptions};
 use ringway_sim::{CutKind, ShortIo, WorldConfig};
 
 use crate::scene::{Scene, TARGET};
@@ -70,6 +70,39 @@ fn a_handshake_whose_receives_end_short_needs_no_second_connection() {
     let statistics = scene.run(WITHIN, async move { engine.statistics().await });
     assert_eq!(statistics.expect("alive").connections_dialled, 1);
     drop(sessions);
+    scene.end();
+}
+
+// B4
+/// An exact receive says nothing before it is whole. Else each attempt is cut at the same place,
+/// and the body never arrives.
+#[test]
+fn a_frame_that_takes_longer_than_silence_may_is_not_silence() {
+    let mut world = WorldConfig::calm();
+    world.link.bandwidth_bytes_per_second = 500_000;
+    let mut config = Config {
+        shards: 1,
+        ..Config::default()
+    };
+    config.session.heartbeat = Duration::from_millis(200);
+    config.session.body_checksum = BodyChecksum::Always;
+    let mut scene = Scene::two_hosts(1, world, &config);
+    let (near, far, listener) = scene.connect(TARGET);
+    let engine = scene.engines[1].clone();
+    let statistics = scene.run(WITHIN, async move {
+        let sender = near.open(StreamOptions::default()).await.expect("opens");
+        sender.send(vec![7; 1 << 20]).await.expect("sends");
+        sender.finish(Status::ok()).await.expect("finishes");
+        let receiver = far.accept().await.expect("accepts");
+        let mut received = 0;
+        while let Some(chunk) = receiver.receive().await.expect("receives") {
+            received += chunk.bytes.len();
+        }
+        assert_eq!(received, 1 << 20);
+        engine.statistics().await.expect("alive")
+    });
+    assert_eq!(statistics.losses.of("peer_silent"), 0);
+    drop(listener);
     scene.end();
 }
 
