@@ -65,10 +65,12 @@ struct Order {
     offset: u64,
     /// Finished or reset by us.
     is_over: bool,
+    /// Finished by us: what was taken is to arrive, whoever still holds the handle.
+    is_finished: bool,
 }
 
-struct Pending {
-    answer: Kept<std::result::Result<u64, Error>>,
+pub(crate) struct Pending {
+    pub(crate) answer: Kept<std::result::Result<u64, Error>>,
     cost_bytes: u64,
 }
 
@@ -145,6 +147,7 @@ impl Sending {
         order.offset = end;
         if let Some(status) = finish {
             order.is_over = true;
+            order.is_finished = true;
             shared.ask(Work::Finish(status))?;
         }
         Ok(end)
@@ -155,6 +158,7 @@ impl Sending {
         let mut order = lock(&self.order);
         self.check(&order, shared)?;
         order.is_over = true;
+        order.is_finished = true;
         shared.ask(Work::Finish(status))?;
         Ok(order.offset)
     }
@@ -253,6 +257,16 @@ impl Sending {
             lock(&self.failure).get_or_insert(error.into());
             self.sends.ring();
         }
+    }
+
+    /// What the shard has not accepted yet of a finished direction. Dropping an answer takes back
+    /// what it belongs to, which the finish behind it would not tell.
+    pub(crate) fn take_unaccepted(&self) -> VecDeque<Pending> {
+        if !lock(&self.order).is_finished {
+            return VecDeque::new();
+        }
+        self.settle(Waker::noop());
+        std::mem::take(&mut *lock(&self.pending))
     }
 
     /// Takes away what the shard has accepted. `waker` is told when the oldest of the rest is.

@@ -223,12 +223,7 @@ fn tell_stream(instance: &Arc<Instance>, slot: &Slot, stream: Stream, sink: &mut
     let made = instance
         .table
         .insert(Kind::Stream, slot.user_data(), |number| {
-            Object::Stream(StreamSlot::accepted(
-                &instance.ready,
-                number,
-                slot.number,
-                stream,
-            ))
+            Object::Stream(StreamSlot::accepted(instance, number, slot.number, stream))
         });
     // As for a session that a listener has: without a handle it is reset, which tells its peer.
     if let Ok(made) = made {

@@ -6,14 +6,14 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use ringway::{Session, Status, Stream, StreamOptions};
+use ringway::{Engine, Session, Status, Stream, StreamOptions};
 
 use crate::event::{Sink, ringway_event_kind as kind};
 use crate::events::Told;
 use crate::failure::{Failure, Result};
 use crate::handle::Kind;
 use crate::instance::Instance;
-use crate::ready::{Purpose, Ready, Ringer};
+use crate::ready::{Purpose, Ringer};
 use crate::receiving::Receiving;
 use crate::sending::{Sending, Work};
 use crate::session::about;
@@ -29,6 +29,7 @@ enum Opening {
 
 /// What the handle and the task that opens share.
 pub(crate) struct Shared {
+    engine: Engine,
     opening: Mutex<Opening>,
     stream: OnceLock<Stream>,
     pub(crate) sending: Sending,
@@ -56,7 +57,7 @@ impl Instance {
         self.check_running()?;
         let mut shared = None;
         let slot = self.table.insert(Kind::Stream, user_data, |number| {
-            let made = Arc::new(Shared::new(&self.ready, number, queue_bytes_max));
+            let made = Arc::new(Shared::new(self, number, queue_bytes_max));
             shared = Some(Arc::clone(&made));
             Object::Stream(StreamSlot {
                 session: session_number,
@@ -86,8 +87,10 @@ async fn open(session: Session, options: StreamOptions, shared: Arc<Shared>) {
 }
 
 impl Shared {
-    fn new(ready: &Arc<Ready>, number: u64, queue_bytes_max: u64) -> Self {
+    fn new(instance: &Instance, number: u64, queue_bytes_max: u64) -> Self {
+        let ready = &instance.ready;
         Self {
+            engine: instance.engine.clone(),
             opening: Mutex::new(Opening::Waiting(VecDeque::new())),
             stream: OnceLock::new(),
             sending: Sending::new(ready, number, queue_bytes_max),
@@ -155,10 +158,29 @@ impl Shared {
     }
 }
 
+/// The handle was freed: a finished direction arrives all the same, so what the shard has not
+/// accepted yet goes on there.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let unaccepted = self.sending.take_unaccepted();
+        let Some(stream) = self.stream.get().filter(|_| !unaccepted.is_empty()) else {
+            return;
+        };
+        let finish = move || async move {
+            for each in unaccepted {
+                // Why it was not accepted, nobody wants to know any more.
+                let _ = each.answer.await;
+            }
+        };
+        // It fails only where there is no such shard: it is the stream's own.
+        let _ = self.engine.spawn_on(stream.session().shard(), finish);
+    }
+}
+
 impl StreamSlot {
     /// One that the peer opened.
-    pub(crate) fn accepted(ready: &Arc<Ready>, number: u64, session: u64, stream: Stream) -> Self {
-        let shared = Shared::new(ready, number, 0);
+    pub(crate) fn accepted(instance: &Instance, number: u64, session: u64, stream: Stream) -> Self {
+        let shared = Shared::new(instance, number, 0);
         shared.opened(stream);
         Self {
             session,

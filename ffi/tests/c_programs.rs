@@ -116,6 +116,11 @@ fn records_cross_between_every_pair_of_loop_modes() {
 }
 
 #[test]
+fn what_was_finished_arrives_though_its_handle_was_freed_at_once() {
+    check("freed", &ADDRESS, &[]);
+}
+
+#[test]
 fn files_and_lent_memory_arrive_and_come_back() {
     check("files", &ADDRESS, &[]);
 }
