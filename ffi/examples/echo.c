@@ -30,7 +30,7 @@ static void serve(ringway_engine *engine, ringway_stream stream)
     }
 }
 
-static int serve_all(ringway_engine *engine, const char *address)
+static void serve_all(ringway_engine *engine, const char *address)
 {
     listen_on(engine, address);
     for (;;) {
@@ -77,7 +77,7 @@ int main(int count, char **arguments)
 {
     ringway_engine *engine = start(RINGWAY_LOOP_CALLER);
     if (count == 2)
-        return serve_all(engine, arguments[1]);
+        serve_all(engine, arguments[1]);
     if (count == 4 && strcmp(arguments[1], "--to") == 0)
         return ask(engine, arguments[2], arguments[3]);
     fprintf(stderr, "usage: echo LISTEN-ADDRESS | echo --to ADDRESS TEXT\n");

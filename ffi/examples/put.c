@@ -6,6 +6,8 @@
  */
 #include "example.h"
 
+#include <unistd.h>
+
 static ringway_client client_of(ringway_engine *engine, const char *address)
 {
     ringway_keys *keys = user_keys();
@@ -26,9 +28,10 @@ static void wait_for(ringway_engine *engine, ringway_transfer transfer)
         if (event.handle != transfer)
             continue;
         if (event.kind == RINGWAY_EVENT_TRANSFER_PROGRESS) {
-            fprintf(stderr, "\r%" PRIu64 " of %" PRIu64 " bytes", event.offset, event.length);
+            if (isatty(STDERR_FILENO))
+                fprintf(stderr, "\r%" PRIu64 " of %" PRIu64 " bytes", event.offset, event.length);
         } else if (event.kind == RINGWAY_EVENT_TRANSFER_DONE) {
-            check(engine, transfer, "\nfailed", event.code);
+            check(engine, transfer, "failed", event.code);
             return;
         }
     }
@@ -80,7 +83,7 @@ int main(int count, char **arguments)
     }
     wait_for(engine, transfer);
     ringway_transfer_query(engine, transfer, &info);
-    fprintf(stderr, "\r%" PRIu64 " files, %" PRIu64 " bytes, %" PRIu64 " of them from an earlier run\n",
+    fprintf(stderr, "%" PRIu64 " files, %" PRIu64 " bytes, %" PRIu64 " of them from an earlier run\n",
             info.files_done, info.bytes_done, info.resumed_bytes);
     return ringway_engine_free(engine);
 }
