@@ -80,7 +80,8 @@ fn tell_session(instance: &Arc<Instance>, slot: &Slot, session: Session, sink: &
     let made = instance
         .table
         .insert(Kind::Session, slot.user_data(), |number| {
-            Object::Session(SessionSlot::accepted(&instance.ready, number, session))
+            let accepted = SessionSlot::accepted(&instance.ready, number, session);
+            Object::Session(Box::new(accepted))
         });
     // The table had room a moment ago; if another thread took it, the session is let go of, which
     // tells its peer.

@@ -97,10 +97,14 @@ impl Ready {
 
     /// The descriptor is about to be looked behind.
     pub(crate) fn clear(&self) {
+        // In this order: who rings in between does not write, but stands in the queue, which is
+        // looked at next. The other way round its write would be read away while the flag stays.
+        // Where there is nothing to read yet, somebody is about to write: the flag is theirs.
         if let Some(Notifier::Descriptor(eventfd, is_signalled)) = self.notifier.get()
-            && is_signalled.swap(false, Ordering::SeqCst)
+            && is_signalled.load(Ordering::SeqCst)
+            && eventfd.read().is_ok()
         {
-            let _ = eventfd.read();
+            is_signalled.store(false, Ordering::SeqCst);
         }
     }
 
@@ -168,6 +172,22 @@ impl Ringer {
         std::pin::pin!(future).poll(&mut context)
     }
 
+    /// Begins what asks the shard when it is polled first. Whatever it answers is told by a later
+    /// poll of what this returns, for which the bell rings, also if it answers at once.
+    pub(crate) fn begin<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Kept<T> {
+        let mut work: Kept<T> = Box::pin(work);
+        match self.poll(&mut work) {
+            Poll::Pending => work,
+            Poll::Ready(answer) => {
+                self.ring();
+                Box::pin(std::future::ready(answer))
+            }
+        }
+    }
+
     /// Polls a future that is kept.
     pub(crate) fn poll<T>(&self, future: &mut Kept<T>) -> Poll<T> {
         let mut context = Context::from_waker(&self.waker);
@@ -181,6 +201,15 @@ pub(crate) type Kept<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_answered_at_once_is_told_all_the_same() {
+        let ready = Ready::new();
+        let ringer = Ringer::new(&ready, 7, Purpose::Outcome);
+        let mut begun = ringer.begin(async { 5 });
+        assert_eq!(ready.take().expect("it rang").handle, 7);
+        assert_eq!(ringer.poll(&mut begun), Poll::Ready(5));
+    }
 
     #[test]
     fn a_bell_stands_in_the_queue_once_however_often_it_is_rung() {

@@ -8,7 +8,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use ringway::{Chunk, Error, File, Lent, Status, Stream};
 
-use crate::code::ringway_code::{RINGWAY_E_AGAIN, RINGWAY_E_EOF, RINGWAY_E_STATE};
+use crate::code::ringway_code::{RINGWAY_E_AGAIN, RINGWAY_E_EOF, RINGWAY_E_GAP, RINGWAY_E_STATE};
 use crate::event::{Sink, ringway_event_kind as kind};
 use crate::events::Told;
 use crate::failure::{Failure, Result};
@@ -36,6 +36,10 @@ struct IntoFile {
 #[derive(Default)]
 struct State {
     held: Option<Held>,
+    /// The application has it; else it was only looked at, to tell that something is there.
+    is_lent: bool,
+    /// A gap that was found while looking: it is told once, by the next receive.
+    gap: Option<Failure>,
     unreported_bytes: u64,
     /// The application was told to wait for an event.
     is_waited_for: bool,
@@ -79,11 +83,13 @@ impl Receiving {
         let mut state = lock(&self.state);
         self.fill(&mut state, stream)?;
         let held = state.held.as_ref().ok_or(RINGWAY_E_AGAIN)?;
-        Ok(Piece {
+        let piece = Piece {
             bytes: held.chunk.bytes.clone(),
             offset: held.chunk.offset,
             end_of_record: held.chunk.end_of_record,
-        })
+        };
+        state.is_lent = true;
+        Ok(piece)
     }
 
     fn fill(&self, state: &mut State, stream: Option<&Stream>) -> Result<()> {
@@ -93,6 +99,9 @@ impl Receiving {
         if !state.files.is_empty() {
             // What comes belongs to the files.
             return Err(RINGWAY_E_STATE.into());
+        }
+        if let Some(gap) = state.gap.take() {
+            return Err(gap);
         }
         state.is_waited_for = true;
         let Some(stream) = stream else {
@@ -105,6 +114,7 @@ impl Receiving {
         state.is_waited_for = false;
         match lent? {
             Some(Lent { chunk, owed_bytes }) => {
+                state.is_lent = false;
                 state.held = Some(Held { chunk, owed_bytes });
                 Ok(())
             }
@@ -150,7 +160,10 @@ impl Receiving {
         loop {
             match self.fill(&mut state, stream) {
                 Ok(()) => {}
-                Err(_) if first.is_some() => break,
+                Err(failure) if first.is_some() => {
+                    state.keep_gap(failure);
+                    break;
+                }
                 Err(failure) => return Err(failure),
             }
             let (Some(held), Some(stream)) = (&state.held, stream) else {
@@ -186,8 +199,11 @@ impl Receiving {
         token: u64,
     ) -> Result<()> {
         let mut state = lock(&self.state);
-        if state.held.is_some() {
+        if state.is_lent && state.held.is_some() {
             return Err(RINGWAY_E_STATE.into());
+        }
+        if let Some(gap) = state.gap.take() {
+            return Err(gap);
         }
         if state.files.len() >= FILES_MAX {
             let wanted = state.files.len() as u64 + 1;
@@ -197,14 +213,17 @@ impl Receiving {
                 FILES_MAX as u64,
             ));
         }
+        let looked_at = state.take_looked_at(stream, bytes_max);
         let stream = stream.clone();
-        let mut work: Kept<_> =
-            Box::pin(async move { stream.receive_into_file(&file, offset, bytes_max).await });
-        // The first poll asks the shard; if it is ready at once, the event comes all the same.
-        if let Poll::Ready(written) = self.files.poll(&mut work) {
-            work = Box::pin(std::future::ready(written));
-            self.files.ring();
-        }
+        let work = self.files.begin(async move {
+            let written = looked_at.len() as u64;
+            if written > 0 {
+                file.write_at(offset, looked_at).await?;
+            }
+            let (offset, bytes_max) = (offset + written, bytes_max - written);
+            let more = stream.receive_into_file(&file, offset, bytes_max).await?;
+            Ok(written + more)
+        });
         state.files.push_back(IntoFile { work, token });
         Ok(())
     }
@@ -225,11 +244,14 @@ impl Receiving {
         if !state.is_waited_for {
             return Told::All;
         }
-        let filled = self.fill(&mut state, Some(stream));
-        if !filled.is_err_and(|failure| failure.code() == RINGWAY_E_AGAIN) {
-            state.is_waited_for = false;
-            sink.push(about(slot, kind::RINGWAY_EVENT_STREAM_READABLE, None));
+        if let Err(failure) = self.fill(&mut state, Some(stream)) {
+            if failure.code() == RINGWAY_E_AGAIN {
+                return Told::All;
+            }
+            state.keep_gap(failure);
         }
+        state.is_waited_for = false;
+        sink.push(about(slot, kind::RINGWAY_EVENT_STREAM_READABLE, None));
         Told::All
     }
 
@@ -258,6 +280,24 @@ impl Receiving {
 }
 
 impl State {
+    /// Of what a receive may answer, only a gap is told once; the rest is found again.
+    fn keep_gap(&mut self, failure: Failure) {
+        if failure.code() == RINGWAY_E_GAP {
+            self.gap = Some(failure);
+        }
+    }
+
+    /// What was looked at and not lent, up to `bytes_max`: it belongs to whoever receives next.
+    fn take_looked_at(&mut self, stream: &Stream, bytes_max: u64) -> Bytes {
+        let Some(held) = &self.held else {
+            return Bytes::new();
+        };
+        let count = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        let taken = held.chunk.bytes.slice(..count.min(held.chunk.bytes.len()));
+        self.advance(stream, taken.len());
+        taken
+    }
+
     /// `count` bytes of the held chunk are used.
     fn advance(&mut self, stream: &Stream, count: usize) {
         let Some(held) = &mut self.held else { return };

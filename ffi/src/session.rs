@@ -51,10 +51,8 @@ impl Instance {
             let mut slot = SessionSlot::new(&self.ready, number);
             slot.desk = desk;
             let connecting = async move { engine.connect(&target, options).await };
-            slot.connecting = Mutex::new(Some(Box::pin(connecting)));
-            // Asks the shard now. What is ready at once is told like everything else.
-            slot.poll_connect();
-            Object::Session(slot)
+            slot.connecting = Mutex::new(Some(slot.outcome.begin(connecting)));
+            Object::Session(Box::new(slot))
         })?;
         Ok(slot.number)
     }
@@ -124,10 +122,7 @@ impl SessionSlot {
         let session = self.session()?.clone();
         let mut drain = lock(&self.drain);
         if drain.is_none() {
-            *drain = Some(Box::pin(async move { session.drain().await }));
-            drop(drain);
-            // The first poll asks the shard.
-            self.poll_drain();
+            *drain = Some(self.drained.begin(async move { session.drain().await }));
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ pub(crate) struct Slot {
 /// The kinds of things.
 pub(crate) enum Object {
     Listener(ListenerSlot),
-    Session(SessionSlot),
+    Session(Box<SessionSlot>),
     Stream(StreamSlot),
     Client(ClientSlot),
     Transfer(TransferSlot),
@@ -78,9 +78,16 @@ impl Slot {
         lock(&self.last_error).clone()
     }
 
+    /// Itself, if it is a session.
+    pub(crate) fn session(&self) -> Result<&SessionSlot> {
+        match &self.object {
+            Object::Session(it) => Ok(it.as_ref()),
+            _ => Err(RINGWAY_E_HANDLE.into()),
+        }
+    }
+
     accessors! {
         listener: Listener(ListenerSlot),
-        session: Session(SessionSlot),
         stream: Stream(StreamSlot),
         client: Client(ClientSlot),
         transfer: Transfer(TransferSlot),
