@@ -33,6 +33,11 @@
 #define RINGWAY_MESSAGE_BYTES 512
 
 /**
+ * For numbers whose 0 means the default: none at all.
+ */
+#define RINGWAY_NONE 4294967295
+
+/**
  * Send flag: these bytes end a record. An empty record is one too.
  */
 #define RINGWAY_SEND_RECORD 1
@@ -613,8 +618,8 @@ typedef struct ringway_config {
     uint32_t pipes_max;
     /**
      * Threads per shard for calls that have no ring op and may block (name resolution, reading
-     * directories). Default: 2, and none with `RINGWAY_LOOP_CALLER`, where such calls then
-     * block the loop.
+     * directories). Default: 2, and none with `RINGWAY_LOOP_CALLER`. With none (`RINGWAY_NONE`)
+     * such calls block the loop.
      */
     uint32_t helper_threads;
     /**
@@ -677,6 +682,19 @@ typedef struct ringway_config {
      * A `ringway_checksum`.
      */
     uint32_t body_checksum;
+    /**
+     * Connections for large bodies beside the one for everything else, at most 8; the smaller
+     * number of both sides holds. 0: the default, none at present; `RINGWAY_NONE`: none.
+     */
+    uint32_t bulk_connections;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * What is sent at once is large from so many bytes on; default 256 KiB.
+     */
+    uint64_t bulk_body_bytes_min;
 } ringway_config;
 
 /**
@@ -933,6 +951,90 @@ typedef struct ringway_session_info {
      */
     uint32_t reserved;
 } ringway_session_info;
+
+/**
+ * What is left of one stream of a session that has ended. Set `struct_size` before it is filled.
+ */
+typedef struct ringway_remains {
+    /**
+     * `sizeof(ringway_remains)`, set by the caller.
+     */
+    size_t struct_size;
+    /**
+     * Which stream: what `ringway_stream_id` gives.
+     */
+    uint64_t stream_id;
+    /**
+     * Taken from the application for sending, bytes.
+     */
+    uint64_t accepted;
+    /**
+     * Given to a connection at least once, bytes.
+     */
+    uint64_t sent;
+    /**
+     * Copied by the peer's engine, bytes. What is between this and `sent` may have arrived, too.
+     */
+    uint64_t acked;
+    /**
+     * Taken by the peer's application, bytes.
+     */
+    uint64_t consumed;
+    /**
+     * Received by our engine, gaps included, bytes.
+     */
+    uint64_t received;
+    /**
+     * Dropped to make room (lossy streams), bytes.
+     */
+    uint64_t dropped_bytes;
+    /**
+     * Dropped to make room (lossy streams), records.
+     */
+    uint64_t dropped_records;
+    /**
+     * Pieces that were accepted and not acked: see `ringway_session_retained`.
+     */
+    uint64_t retained_count;
+    /**
+     * Not 0: our direction was finished, with `finish_status`, and the peer may not know.
+     */
+    uint32_t is_finished;
+    /**
+     * See `is_finished`.
+     */
+    uint32_t finish_status;
+} ringway_remains;
+
+/**
+ * Bytes that were accepted and not acked. Set `struct_size` before it is filled.
+ */
+typedef struct ringway_retained {
+    /**
+     * `sizeof(ringway_retained)`, set by the caller.
+     */
+    size_t struct_size;
+    /**
+     * Stream offset of the first.
+     */
+    uint64_t offset;
+    /**
+     * How many.
+     */
+    uint64_t length;
+    /**
+     * Not 0: they are part of a file that was sent, from `file_offset` on, and in no buffer.
+     */
+    uint32_t is_file;
+    /**
+     * `RINGWAY_CHUNK_RECORD` when the last one ends a record.
+     */
+    uint32_t flags;
+    /**
+     * See `is_file`.
+     */
+    uint64_t file_offset;
+} ringway_retained;
 
 /**
  * How to open a stream.
@@ -1232,6 +1334,14 @@ const char *ringway_error_name(int code);
 int ringway_error_class(int code);
 
 /**
+ * Whether this machine's kernel has a feature, by its name in `ringway_probe_json`: 1 or 0. Tries
+ * them as that does. Any thread.
+ *
+ * Errors: `RINGWAY_E_NULL`; `RINGWAY_E_ARGUMENT` when there is no such feature.
+ */
+int ringway_capability(const char *name);
+
+/**
  * Tries what this machine's kernel can do, and writes it as JSON into `buffer` of `size` bytes,
  * cut to what fits, with its NUL. Takes some milliseconds; makes a ring and closes it. Any
  * thread.
@@ -1336,6 +1446,55 @@ int64_t ringway_metrics(const struct ringway_engine *engine,
 int ringway_statistic(const struct ringway_engine *engine,
                       const char *name,
                       uint64_t *value);
+
+/**
+ * What runs smaller than configured because this machine gives less, as a JSON array of
+ * `{"what", "wanted", "got", "reason"}`; `[]` where nothing does. Written as
+ * `ringway_probe_json` does. Any thread.
+ *
+ * Errors: `RINGWAY_E_NULL`.
+ */
+int64_t ringway_reductions_json(const struct ringway_engine *engine,
+                                char *buffer,
+                                size_t size);
+
+#if defined(RINGWAY_EXPERIMENTAL)
+/**
+ * EXPERIMENTAL: may change or go. As `ringway_engine_start`, of an engine that makes its own
+ * network and disk fail as `plan` says (docs/FAULTS.md has the words; empty: not yet), with what
+ * is drawn drawn from `seed`. Not with `RINGWAY_LOOP_CALLER`.
+ *
+ * Errors: as `ringway_engine_start`; `RINGWAY_E_ARGUMENT` when the plan cannot be understood.
+ */
+int ringway_engine_start_with_faults(const struct ringway_config *config,
+                                     uint64_t seed,
+                                     const char *plan,
+                                     struct ringway_engine **engine,
+                                     struct ringway_error *error);
+#endif
+
+#if defined(RINGWAY_EXPERIMENTAL)
+/**
+ * EXPERIMENTAL: may change or go. Another plan from now on. Any thread.
+ *
+ * Errors: `RINGWAY_E_NULL`; `RINGWAY_E_ARGUMENT` when it cannot be understood; `RINGWAY_E_STATE`
+ * when the engine was started without faults.
+ */
+int ringway_faults_set(const struct ringway_engine *engine,
+                       const char *plan);
+#endif
+
+#if defined(RINGWAY_EXPERIMENTAL)
+/**
+ * EXPERIMENTAL: may change or go. How many faults of each kind were injected, as JSON, written as
+ * `ringway_probe_json` does. Any thread.
+ *
+ * Errors: `RINGWAY_E_NULL`; `RINGWAY_E_STATE` when the engine was started without faults.
+ */
+int64_t ringway_faults_json(const struct ringway_engine *engine,
+                            char *buffer,
+                            size_t size);
+#endif
 
 /**
  * A descriptor that is readable when `ringway_loop_poll` has something to do, for poll(2),
@@ -1624,6 +1783,18 @@ int64_t ringway_session_peer_key_id(const struct ringway_engine *engine,
                                     size_t size);
 
 /**
+ * What one session counts and holds (docs/METRICS.md) as JSON, written as `ringway_probe_json`
+ * does. With `RINGWAY_LOOP_CALLER` only on its thread; else on any.
+ *
+ * Errors: as `ringway_session_peer_name`; `RINGWAY_E_THREAD`, `RINGWAY_E_REENTRANT`,
+ * `RINGWAY_E_ENGINE_STOPPED`.
+ */
+int64_t ringway_session_statistics_json(const struct ringway_engine *engine,
+                                        ringway_session session,
+                                        char *buffer,
+                                        size_t size);
+
+/**
  * Gives up the present connection and makes a new one at once; on the side that did not dial,
  * nothing happens. Any thread.
  *
@@ -1671,6 +1842,41 @@ int ringway_session_abort(const struct ringway_engine *engine,
  */
 int ringway_session_free(const struct ringway_engine *engine,
                          ringway_session session);
+
+/**
+ * How many streams of a session that has ended had not ended in both directions themselves.
+ * What is left of them is kept until the session's handle is freed. Any thread.
+ *
+ * Errors: `RINGWAY_E_NULL`, `RINGWAY_E_CLOSED`, `RINGWAY_E_HANDLE`; `RINGWAY_E_STATE` before it is
+ * connected; `RINGWAY_E_AGAIN` until `RINGWAY_EVENT_SESSION_ENDED`.
+ */
+int64_t ringway_session_remains_count(const struct ringway_engine *engine,
+                                      ringway_session session);
+
+/**
+ * What is left of one of them, from 0, in the order of their ids. Any thread.
+ *
+ * Errors: as `ringway_session_remains_count`; `RINGWAY_E_STRUCT_SIZE`; `RINGWAY_E_LIMIT` beyond
+ * the last.
+ */
+int ringway_session_remains(const struct ringway_engine *engine,
+                            ringway_session session,
+                            uint64_t index,
+                            struct ringway_remains *remains);
+
+/**
+ * One piece of what a stream had accepted and its peer not acked, from 0, in order. `*buffer` has
+ * the bytes and one reference, to be given to `ringway_buffer_release`, so that they can be sent
+ * on another session; it is NULL where `is_file` is set. `buffer` may be NULL. Any thread.
+ *
+ * Errors: as `ringway_session_remains`.
+ */
+int ringway_session_retained(const struct ringway_engine *engine,
+                             ringway_session session,
+                             uint64_t index,
+                             uint64_t piece,
+                             struct ringway_retained *retained,
+                             struct ringway_buffer **buffer);
 
 /**
  * Opens a stream. Returns at once with the handle, which can be used at once; costs no round
@@ -1818,6 +2024,28 @@ int ringway_stream_offsets(const struct ringway_engine *engine,
                            struct ringway_offsets *offsets);
 
 /**
+ * The stream's number in its session, the same at both ends and in the log. Any thread.
+ *
+ * Errors: `RINGWAY_E_NULL`, `RINGWAY_E_CLOSED`, `RINGWAY_E_HANDLE`; `RINGWAY_E_AGAIN` while it is
+ * being opened; why it could not be.
+ */
+int ringway_stream_id(const struct ringway_engine *engine,
+                      ringway_stream stream,
+                      uint64_t *id);
+
+/**
+ * What one stream counts and holds (docs/METRICS.md) as JSON, written as `ringway_probe_json`
+ * does. With `RINGWAY_LOOP_CALLER` only on its thread; else on any.
+ *
+ * Errors: as `ringway_stream_id`; `RINGWAY_E_STREAM_ENDED` once both directions are over;
+ * `RINGWAY_E_THREAD`, `RINGWAY_E_REENTRANT`, `RINGWAY_E_ENGINE_STOPPED`.
+ */
+int64_t ringway_stream_statistics_json(const struct ringway_engine *engine,
+                                       ringway_stream stream,
+                                       char *buffer,
+                                       size_t size);
+
+/**
  * Borrows what has arrived: fills `*chunk` and returns the offset of its first byte. The bytes
  * stay where they are until `ringway_stream_consume` has taken all of them, or the stream is
  * freed; until then the same is borrowed again, less what was consumed. Any thread, one at a
@@ -1878,7 +2106,8 @@ int64_t ringway_stream_receive_into(const struct ringway_engine *engine,
  * not take them. Up to 64 may wait, which are filled in order. Any thread.
  *
  * Errors: `RINGWAY_E_NULL`, `RINGWAY_E_CLOSED`, `RINGWAY_E_HANDLE`, `RINGWAY_E_DESCRIPTOR`,
- * `RINGWAY_E_LIMIT`; `RINGWAY_E_STATE` while something is borrowed, or before the stream is open.
+ * `RINGWAY_E_LIMIT`; `RINGWAY_E_STATE` while something is borrowed, or before the stream is open;
+ * `RINGWAY_E_GAP` as `ringway_stream_receive`.
  */
 int ringway_stream_receive_file(const struct ringway_engine *engine,
                                 ringway_stream stream,

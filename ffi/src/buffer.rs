@@ -32,6 +32,13 @@ impl ringway_buffer {
         Self { memory, length }
     }
 
+    /// One that was sent before.
+    pub(crate) fn of_sent_lease(lease: Lease) -> Self {
+        let length = lease.len();
+        let memory = Mutex::new(Memory::Lease(lease));
+        Self { memory, length }
+    }
+
     pub(crate) fn of_bytes(bytes: Bytes) -> Self {
         let length = bytes.len();
         let memory = Mutex::new(Memory::Bytes(bytes));

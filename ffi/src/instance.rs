@@ -8,7 +8,7 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use ringway::{Config, Engine, Stepped};
+use ringway::{Config, Engine, Faults, Stepped};
 
 use crate::callback::{self, Kind as CallbackKind};
 use crate::code::ringway_code::{
@@ -54,6 +54,8 @@ pub(crate) struct Instance {
     pub(crate) ready: Arc<Ready>,
     pub(crate) mode: Mode,
     pub(crate) heartbeat: Duration,
+    /// What it rehearses with, if it does.
+    pub(crate) faults: Option<Faults>,
     /// Accepts that wait for room in the table.
     starved: Mutex<Vec<Arc<Bell>>>,
     last_error: Mutex<Option<Detail>>,
@@ -70,18 +72,14 @@ impl Instance {
         let eventfd = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
         let eventfd = eventfd.map_err(|errno| kernel("eventfd", errno as i32))?;
         let heartbeat = config.session.heartbeat;
+        let faults = config.faults.clone();
         let engine = Engine::start(config)?;
         let notifier = Notifier::Descriptor(eventfd, AtomicBool::new(false));
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let mode = Mode::Threads;
-        Ok(Self::new(
-            engine,
-            mode,
-            number,
-            handles_max,
-            heartbeat,
-            notifier,
-        ))
+        let mut instance = Self::new(engine, mode, number, handles_max, heartbeat, notifier);
+        instance.faults = faults;
+        Ok(Arc::new(instance))
     }
 
     /// Starts an engine on this thread.
@@ -98,14 +96,8 @@ impl Instance {
         let notifier = Notifier::Loop(shard.bell());
         foreign_loop::keep(number, shard);
         let heartbeat = config.session.heartbeat;
-        Ok(Self::new(
-            engine,
-            mode,
-            number,
-            handles_max,
-            heartbeat,
-            notifier,
-        ))
+        let instance = Self::new(engine, mode, number, handles_max, heartbeat, notifier);
+        Ok(Arc::new(instance))
     }
 
     fn new(
@@ -115,23 +107,24 @@ impl Instance {
         handles_max: usize,
         heartbeat: Duration,
         notifier: Notifier,
-    ) -> Arc<Self> {
+    ) -> Self {
         let ready = Ready::new();
         ready.set_notifier(notifier);
         let tag = (number % u64::from(ENGINES)) as u16;
-        Arc::new(Self {
+        Self {
             engine,
             table: Table::new(tag, handles_max),
             ready,
             mode,
             heartbeat,
+            faults: None,
             starved: Mutex::default(),
             last_error: Mutex::default(),
             polling: Mutex::default(),
             is_stopped: AtomicBool::new(false),
             is_stop_told: AtomicBool::new(false),
             polled_ns: AtomicU64::new(0),
-        })
+        }
     }
 
     /// The descriptor for a foreign loop.

@@ -30,6 +30,7 @@ mod detail;
 mod event;
 mod events;
 mod failure;
+mod faults;
 mod foreign_loop;
 mod guard;
 mod handle;

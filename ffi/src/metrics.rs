@@ -1,6 +1,6 @@
 //! Counters as text: JSON, and what Prometheus scrapes.
 
-use ringway::{BodyPath, Statistics};
+use ringway::{BodyPath, Histogram, Metric, MetricValue, Reduction, Statistics};
 use serde_json::{Map, Value, json};
 
 /// Every counter, body bytes by path in an object of their own.
@@ -18,6 +18,46 @@ pub(crate) fn json(statistics: &Statistics) -> String {
         Value::Object(paths.collect()),
     );
     Value::Object(document).to_string()
+}
+
+/// What a session or a stream counts, by name: parts as an object, times with their buckets.
+pub(crate) fn document(metrics: impl Iterator<Item = (&'static Metric, MetricValue)>) -> String {
+    let values = metrics.map(|(metric, value)| (metric.name.to_owned(), of(&value)));
+    Value::Object(values.collect()).to_string()
+}
+
+fn of(value: &MetricValue) -> Value {
+    match value {
+        MetricValue::Number(number) => json!(number),
+        MetricValue::Parts(parts) => {
+            let parts = parts
+                .iter()
+                .map(|(name, number)| ((*name).to_owned(), json!(number)));
+            Value::Object(parts.collect())
+        }
+        MetricValue::Times(histogram) => times(histogram),
+    }
+}
+
+fn times(histogram: &Histogram) -> Value {
+    let filled = histogram.buckets().filter(|&(_, count)| count > 0);
+    let buckets: Vec<Value> = filled
+        .map(|(longest_ns, count)| json!({"longest_ns": longest_ns, "count": count}))
+        .collect();
+    json!({"count": histogram.count(), "sum_ns": histogram.sum_ns(), "buckets": buckets})
+}
+
+/// What runs smaller than configured.
+pub(crate) fn reductions(reductions: &[Reduction]) -> String {
+    let each = reductions.iter().map(|reduction| {
+        json!({
+            "what": reduction.what,
+            "wanted": reduction.wanted,
+            "got": reduction.got,
+            "reason": reduction.reason,
+        })
+    });
+    Value::Array(each.collect()).to_string()
 }
 
 /// The same as Prometheus scrapes it: all shards as one.

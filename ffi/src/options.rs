@@ -92,6 +92,12 @@ pub enum ringway_when_full {
     RINGWAY_WHEN_FULL_DROP_OLDEST = 2,
 }
 
+/// For numbers whose 0 means the default: none at all.
+pub const RINGWAY_NONE: u32 = 0xffff_ffff;
+
+/// Connections for large bodies of one session at most: the engine's own bound (docs/WIRE.md).
+const BULK_CONNECTIONS_MAX: u32 = 8;
+
 /// How an engine is built. Zero everything, set `struct_size`, then what matters; 0 is the
 /// default everywhere. Strings are copied.
 #[repr(C)]
@@ -113,8 +119,8 @@ pub struct ringway_config {
     /// Pipes per shard for spliced bodies; default 16.
     pub pipes_max: u32,
     /// Threads per shard for calls that have no ring op and may block (name resolution, reading
-    /// directories). Default: 2, and none with `RINGWAY_LOOP_CALLER`, where such calls then
-    /// block the loop.
+    /// directories). Default: 2, and none with `RINGWAY_LOOP_CALLER`. With none (`RINGWAY_NONE`)
+    /// such calls block the loop.
     pub helper_threads: u32,
     /// Sessions of one shard; default 10,000.
     pub sessions_max: u64,
@@ -146,6 +152,13 @@ pub struct ringway_config {
     pub path: u32,
     /// A `ringway_checksum`.
     pub body_checksum: u32,
+    /// Connections for large bodies beside the one for everything else, at most 8; the smaller
+    /// number of both sides holds. 0: the default, none at present; `RINGWAY_NONE`: none.
+    pub bulk_connections: u32,
+    /// 0.
+    pub reserved: u32,
+    /// What is sent at once is large from so many bytes on; default 256 KiB.
+    pub bulk_body_bytes_min: u64,
 }
 
 /// How to listen.
@@ -274,6 +287,13 @@ fn set<T: TryFrom<u64>>(target: &mut T, value: u64, what: &str) -> Result<()> {
     Ok(())
 }
 
+fn or_none(number: u32) -> u32 {
+    match number {
+        RINGWAY_NONE => 0,
+        number => number,
+    }
+}
+
 fn set_duration(target: &mut Duration, ns: u64) {
     if ns > 0 {
         *target = Duration::from_nanos(ns).min(DURATION_MAX);
@@ -354,7 +374,7 @@ impl ringway_config {
         set(&mut config.arena_bytes, self.arena_bytes, "arena_bytes")?;
         set(&mut config.pipes_max, self.pipes_max.into(), "pipes_max")?;
         if self.is_callers()? || self.helper_threads > 0 {
-            config.helper_threads = self.helper_threads;
+            config.helper_threads = or_none(self.helper_threads);
         }
         if config.helper_threads > 64 {
             let wanted = u64::from(config.helper_threads);
@@ -389,7 +409,25 @@ impl ringway_config {
         set_duration(&mut session.drain_timeout, self.drain_timeout_ns);
         let checksums = [BodyChecksum::Off, BodyChecksum::Auto, BodyChecksum::Always];
         session.body_checksum = choice("body_checksum", self.body_checksum, &checksums)?;
-        Ok(())
+        self.set_bulk(config)
+    }
+
+    fn set_bulk(&self, config: &mut Config) -> Result<()> {
+        let session = &mut config.session;
+        if self.bulk_connections > 0 {
+            let wanted = or_none(self.bulk_connections);
+            let fits = u8::try_from(wanted).ok();
+            let fits = fits.filter(|_| wanted <= BULK_CONNECTIONS_MAX);
+            let (wanted, allowed) = (wanted.into(), BULK_CONNECTIONS_MAX.into());
+            session.bulk_connections =
+                fits.ok_or_else(|| Failure::limit("bulk_connections", wanted, allowed))?;
+        }
+        let bytes = self.bulk_body_bytes_min.min(1 << 62);
+        set(&mut session.bulk_body_bytes_min, bytes, "bytes")?;
+        match self.reserved {
+            0 => Ok(()),
+            _ => Err(Failure::argument("reserved is not 0")),
+        }
     }
 }
 

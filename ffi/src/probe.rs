@@ -1,7 +1,10 @@
 //! What this machine can do, found by trying it.
 
+use ringway::Capability;
 use ringway::probe::{RingReport, UringConfig, probe};
 use serde_json::{Value, json};
+
+use crate::failure::{Failure, Result};
 
 /// As JSON, the keys of `ringway probe --json` without the table of paths.
 pub(crate) fn json_text() -> String {
@@ -25,6 +28,18 @@ pub(crate) fn json_text() -> String {
         }
     }
     document.to_string()
+}
+
+/// Whether it has one feature.
+///
+/// # Errors
+/// `RINGWAY_E_ARGUMENT` when there is no such feature; the text names those there are.
+pub(crate) fn has(name: &str) -> Result<bool> {
+    let wanted: Capability = name.parse().map_err(Failure::argument)?;
+    let report = probe(UringConfig::default());
+    let findings = report.ring.map(|ring| ring.findings).unwrap_or_default();
+    let found = findings.iter().find(|each| each.capability == wanted);
+    Ok(found.is_some_and(|each| each.is_present))
 }
 
 fn capabilities(ring: &RingReport) -> Value {

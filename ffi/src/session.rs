@@ -1,11 +1,13 @@
 //! A session behind a handle.
 
 use std::sync::{Arc, Mutex, OnceLock};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
-use ringway::{ConnectError, ConnectOptions, Error, Session, SessionState, Status, Stream};
+use ringway::{
+    ConnectError, ConnectOptions, Error, Session, SessionState, Status, Stream, StreamRemains,
+};
 
-use crate::code::ringway_code::{RINGWAY_E_STATE, RINGWAY_OK};
+use crate::code::ringway_code::{RINGWAY_E_AGAIN, RINGWAY_E_STATE, RINGWAY_OK};
 use crate::connect::Desk;
 use crate::event::{Sink, ringway_event, ringway_event_kind as kind};
 use crate::events::Told;
@@ -23,6 +25,7 @@ pub(crate) struct SessionSlot {
     connecting: Mutex<Option<Kept<std::result::Result<Session, ConnectError>>>>,
     seen: Mutex<SessionState>,
     drain: Mutex<Option<Kept<std::result::Result<(), Error>>>>,
+    remains: OnceLock<Vec<StreamRemains>>,
     pub(crate) desk: Option<Arc<Desk>>,
     outcome: Ringer,
     state: Ringer,
@@ -66,6 +69,7 @@ impl SessionSlot {
             connecting: Mutex::new(None),
             seen: Mutex::new(SessionState::Disconnected { attempts: 0 }),
             drain: Mutex::new(None),
+            remains: OnceLock::new(),
             desk: None,
             outcome: ringer(Purpose::Outcome),
             state: ringer(Purpose::State),
@@ -97,6 +101,26 @@ impl SessionSlot {
     /// `RINGWAY_E_STATE` before that.
     pub(crate) fn session(&self) -> Result<&Session> {
         self.session.get().ok_or_else(|| RINGWAY_E_STATE.into())
+    }
+
+    /// What it had not delivered when it ended.
+    ///
+    /// # Errors
+    /// `RINGWAY_E_STATE` before it is connected, `RINGWAY_E_AGAIN` before its end.
+    pub(crate) fn remains(&self) -> Result<&[StreamRemains]> {
+        let session = self.session()?;
+        if !matches!(session.state(), SessionState::Ended(_)) {
+            return Err(RINGWAY_E_AGAIN.into());
+        }
+        // The first to ask gets them from the engine, and keeps them for the others.
+        let taken = self.remains.get_or_init(|| {
+            let mut context = Context::from_waker(Waker::noop());
+            match std::pin::pin!(session.ended_with()).poll(&mut context) {
+                Poll::Ready(end) => end.streams,
+                Poll::Pending => Vec::new(),
+            }
+        });
+        Ok(taken)
     }
 
     /// Gives up an attempt to connect that is under way.

@@ -59,13 +59,17 @@ fn shared() -> &'static Path {
 }
 
 fn compile(name: &str, options: &[&str], folder: &Path) -> PathBuf {
+    compile_with(&here("include"), name, options, folder)
+}
+
+fn compile_with(include: &Path, name: &str, options: &[&str], folder: &Path) -> PathBuf {
     let program = folder.join(name);
     let built = Command::new("cc")
         .args(["-std=gnu99", "-g", "-O1"])
         .args(WARNINGS)
         .args(options)
         .arg("-I")
-        .arg(here("include"))
+        .arg(include)
         .arg("-o")
         .arg(&program)
         .arg(here(&format!("tests/c/{name}.c")))
@@ -123,6 +127,28 @@ fn what_was_finished_arrives_though_its_handle_was_freed_at_once() {
 #[test]
 fn files_and_lent_memory_arrive_and_come_back() {
     check("files", &ADDRESS, &[]);
+}
+
+#[test]
+fn every_kind_of_function_works_in_both_loop_modes() {
+    let folder = tempfile::tempdir().expect("a scratch directory");
+    let program = compile("surface", &ADDRESS, folder.path());
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    run(&program, &[&scratch.path().to_string_lossy()]);
+}
+
+/// Structures were smaller then.
+#[test]
+fn programs_built_with_the_first_header_run_with_this_library() {
+    let include = tempfile::tempdir().expect("a scratch directory");
+    let first = here("abi/ringway-0.1.0.h");
+    std::fs::copy(first, include.path().join("ringway.h")).expect("a copy");
+    for name in ["exchange", "files", "dialer", "misuse"] {
+        let folder = tempfile::tempdir().expect("a scratch directory");
+        let program = compile_with(include.path(), name, &ADDRESS, folder.path());
+        let arguments: &[&str] = if name == "misuse" { &["7"] } else { &[] };
+        run(&program, arguments);
+    }
 }
 
 #[test]

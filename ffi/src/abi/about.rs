@@ -3,7 +3,7 @@
 
 use std::ffi::{c_char, c_int};
 
-use super::pointer::put_text;
+use super::pointer::{put_text, text};
 use crate::code::{entry, ringway_class};
 use crate::{guard, probe};
 
@@ -60,6 +60,19 @@ pub extern "C" fn ringway_error_name(code: c_int) -> *const c_char {
 pub extern "C" fn ringway_error_class(code: c_int) -> c_int {
     let class = entry(code).map_or(ringway_class::RINGWAY_CLASS_INTERNAL, |entry| entry.class);
     class as c_int
+}
+
+/// Whether this machine's kernel has a feature, by its name in `ringway_probe_json`: 1 or 0. Tries
+/// them as that does. Any thread.
+///
+/// Errors: `RINGWAY_E_NULL`; `RINGWAY_E_ARGUMENT` when there is no such feature.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_capability(name: *const c_char) -> c_int {
+    guard::int(|| {
+        // SAFETY: P2.
+        let name = unsafe { text("name", name) }?;
+        Ok(i32::from(probe::has(name)?))
+    })
 }
 
 /// Tries what this machine's kernel can do, and writes it as JSON into `buffer` of `size` bytes,

@@ -6,6 +6,8 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ringway::Faults;
+
 use super::pointer::{check_result, given, options, put_result, put_text, text, text_if_any};
 use crate::code::ringway_code::RINGWAY_E_ARGUMENT;
 use crate::detail::{Detail, ringway_error};
@@ -39,24 +41,34 @@ pub unsafe extern "C" fn ringway_engine_start(
         // SAFETY: P1, P4, P5.
         unsafe { checked_error(error) }?;
         // SAFETY: P1, P2, P4.
-        let started = unsafe { start(config) };
+        let started = unsafe { start(config, None) };
         // SAFETY: P1, P4, P5; checked above.
-        let instance = unsafe { told(started, error) }?;
-        place.write(Box::into_raw(Box::new(ringway_engine { instance })));
+        give(place, unsafe { told(started, error) }?);
         Ok(())
     })
 }
 
+pub(super) fn give(place: &mut MaybeUninit<*mut ringway_engine>, instance: Arc<Instance>) {
+    place.write(Box::into_raw(Box::new(ringway_engine { instance })));
+}
+
 /// # Safety
 /// P1, P2, P4.
-unsafe fn start(config: *const ringway_config) -> Result<Arc<Instance>> {
+pub(super) unsafe fn start(
+    config: *const ringway_config,
+    faults: Option<Faults>,
+) -> Result<Arc<Instance>> {
     // SAFETY: P1, P4.
     let given = unsafe { options(config) }?;
     // SAFETY: P2.
     let name = unsafe { text_if_any("name", given.name) }?;
     // SAFETY: P2.
     let masked = unsafe { text_if_any("masked", given.masked) }?;
-    let settings = given.settings(name, masked)?;
+    let mut settings = given.settings(name, masked)?;
+    if faults.is_some() && given.is_callers()? {
+        return Err(Failure::argument("faults need RINGWAY_LOOP_THREADS"));
+    }
+    settings.faults = faults;
     match given.is_callers()? {
         true => Instance::start_here(&settings, given.handles()?),
         false => Instance::start(settings, given.handles()?),
@@ -239,6 +251,24 @@ pub unsafe extern "C" fn ringway_statistic(
         let found = metrics::one(&statistics(engine)?, name);
         place.write(found.ok_or(Failure::Code(RINGWAY_E_ARGUMENT))?);
         Ok(())
+    })
+}
+
+/// What runs smaller than configured because this machine gives less, as a JSON array of
+/// `{"what", "wanted", "got", "reason"}`; `[]` where nothing does. Written as
+/// `ringway_probe_json` does. Any thread.
+///
+/// Errors: `RINGWAY_E_NULL`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_reductions_json(
+    engine: Option<&ringway_engine>,
+    buffer: *mut c_char,
+    size: usize,
+) -> i64 {
+    guard::wide(|| {
+        let text = metrics::reductions(given(engine)?.instance.engine.reductions());
+        // SAFETY: P1, P3.
+        unsafe { put_text(buffer, size, &text) }
     })
 }
 

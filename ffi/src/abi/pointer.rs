@@ -57,7 +57,7 @@ macro_rules! sized {
 }
 
 sized! {
-    ringway_config: size_of::<ringway_config>(),
+    ringway_config: std::mem::offset_of!(ringway_config, bulk_connections),
     ringway_listen_options: size_of::<ringway_listen_options>(),
     ringway_connect_options: size_of::<ringway_connect_options>(),
     ringway_stream_options: size_of::<ringway_stream_options>(),
@@ -65,6 +65,8 @@ sized! {
     ringway_transfer_options: size_of::<ringway_transfer_options>(),
     ringway_error: size_of::<ringway_error>(),
     super::session::ringway_session_info: size_of::<super::session::ringway_session_info>(),
+    super::remains::ringway_remains: size_of::<super::remains::ringway_remains>(),
+    super::remains::ringway_retained: size_of::<super::remains::ringway_retained>(),
     super::stream::ringway_offsets: size_of::<super::stream::ringway_offsets>(),
     super::transfer::ringway_transfer_info: size_of::<super::transfer::ringway_transfer_info>(),
     super::transfer::ringway_entry: size_of::<super::transfer::ringway_entry>(),

@@ -15,9 +15,9 @@ use super::pointer::{
 };
 use crate::code::ringway_code::RINGWAY_E_STATE;
 use crate::failure::{Result, of_close};
-use crate::guard;
 use crate::options::{Dialling, ringway_connect_options};
 use crate::session::SessionSlot;
+use crate::{guard, metrics};
 
 /// A handle of a session; 0 is none.
 pub type ringway_session = u64;
@@ -223,6 +223,27 @@ pub unsafe extern "C" fn ringway_session_peer_key_id(
         })?;
         // SAFETY: P1, P3.
         unsafe { put_text(buffer, size, &id) }
+    })
+}
+
+/// What one session counts and holds (docs/METRICS.md) as JSON, written as `ringway_probe_json`
+/// does. With `RINGWAY_LOOP_CALLER` only on its thread; else on any.
+///
+/// Errors: as `ringway_session_peer_name`; `RINGWAY_E_THREAD`, `RINGWAY_E_REENTRANT`,
+/// `RINGWAY_E_ENGINE_STOPPED`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_session_statistics_json(
+    engine: Option<&ringway_engine>,
+    session: ringway_session,
+    buffer: *mut c_char,
+    size: usize,
+) -> i64 {
+    guard::wide(|| {
+        let instance = &given(engine)?.instance;
+        let asked = instance.at(session, |slot| Ok(slot.session()?.session()?.clone()))?;
+        let counted = instance.run_now(asked.statistics())??;
+        // SAFETY: P1, P3.
+        unsafe { put_text(buffer, size, &metrics::document(counted.metrics())) }
     })
 }
 

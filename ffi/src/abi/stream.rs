@@ -17,14 +17,14 @@ use super::pointer::{
 };
 use super::session::{ringway_session, status_of};
 use crate::buffer::ringway_buffer;
-use crate::code::ringway_code::{RINGWAY_E_ARGUMENT, RINGWAY_E_STREAM_ENDED};
+use crate::code::ringway_code::{RINGWAY_E_AGAIN, RINGWAY_E_ARGUMENT, RINGWAY_E_STREAM_ENDED};
 use crate::failure::{Failure, Result};
-use crate::guard;
 use crate::options::ringway_stream_options;
 use crate::receiving::Piece;
 use crate::sending::{Goal, Work};
 use crate::slot::Slot;
 use crate::stream::Shared;
+use crate::{guard, metrics};
 
 /// A handle of a stream; 0 is none.
 pub type ringway_stream = u64;
@@ -402,6 +402,56 @@ pub unsafe extern "C" fn ringway_stream_offsets(
     })
 }
 
+/// The stream's number in its session, the same at both ends and in the log. Any thread.
+///
+/// Errors: `RINGWAY_E_NULL`, `RINGWAY_E_CLOSED`, `RINGWAY_E_HANDLE`; `RINGWAY_E_AGAIN` while it is
+/// being opened; why it could not be.
+#[unsafe(no_mangle)]
+pub extern "C" fn ringway_stream_id(
+    engine: Option<&ringway_engine>,
+    stream: ringway_stream,
+    id: Option<&mut MaybeUninit<u64>>,
+) -> c_int {
+    guard::done(|| {
+        let place = given(id)?;
+        let found = given(engine)?
+            .instance
+            .at(stream, |slot| Ok(open_one(slot)?.id().0))?;
+        place.write(found);
+        Ok(())
+    })
+}
+
+fn open_one(slot: &Slot) -> Result<ringway::Stream> {
+    let shared = shared(slot)?;
+    match (shared.stream(), shared.opening_failure()) {
+        (Some(stream), _) => Ok(stream.clone()),
+        (None, Some(failure)) => Err(failure),
+        (None, None) => Err(RINGWAY_E_AGAIN.into()),
+    }
+}
+
+/// What one stream counts and holds (docs/METRICS.md) as JSON, written as `ringway_probe_json`
+/// does. With `RINGWAY_LOOP_CALLER` only on its thread; else on any.
+///
+/// Errors: as `ringway_stream_id`; `RINGWAY_E_STREAM_ENDED` once both directions are over;
+/// `RINGWAY_E_THREAD`, `RINGWAY_E_REENTRANT`, `RINGWAY_E_ENGINE_STOPPED`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_stream_statistics_json(
+    engine: Option<&ringway_engine>,
+    stream: ringway_stream,
+    buffer: *mut c_char,
+    size: usize,
+) -> i64 {
+    guard::wide(|| {
+        let instance = &given(engine)?.instance;
+        let asked = instance.at(stream, |slot| open_one(slot))?;
+        let counted = instance.run_now(asked.statistics())??;
+        // SAFETY: P1, P3.
+        unsafe { put_text(buffer, size, &metrics::document(counted.metrics())) }
+    })
+}
+
 /// Borrows what has arrived: fills `*chunk` and returns the offset of its first byte. The bytes
 /// stay where they are until `ringway_stream_consume` has taken all of them, or the stream is
 /// freed; until then the same is borrowed again, less what was consumed. Any thread, one at a
@@ -533,7 +583,8 @@ pub unsafe extern "C" fn ringway_stream_receive_into(
 /// not take them. Up to 64 may wait, which are filled in order. Any thread.
 ///
 /// Errors: `RINGWAY_E_NULL`, `RINGWAY_E_CLOSED`, `RINGWAY_E_HANDLE`, `RINGWAY_E_DESCRIPTOR`,
-/// `RINGWAY_E_LIMIT`; `RINGWAY_E_STATE` while something is borrowed, or before the stream is open.
+/// `RINGWAY_E_LIMIT`; `RINGWAY_E_STATE` while something is borrowed, or before the stream is open;
+/// `RINGWAY_E_GAP` as `ringway_stream_receive`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ringway_stream_receive_file(
     engine: Option<&ringway_engine>,

@@ -73,11 +73,13 @@ fn sources(folder: &std::path::Path) -> Result<Vec<PathBuf>> {
     let then = [
         "about.rs",
         "engine.rs",
+        "faults.rs",
         "event_loop.rs",
         "keys.rs",
         "buffer.rs",
         "listener.rs",
         "session.rs",
+        "remains.rs",
         "stream.rs",
         "transfer.rs",
         "log.rs",
