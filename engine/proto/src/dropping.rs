@@ -248,7 +248,7 @@ impl Session {
         let mut offers = self.links.iter().filter_map(|link| link.offer);
         let moment = match offers.any(|offer| offer.stream == id) {
             true => Moment::Offered,
-            false if self.is_attached && self.resume_in.is_none() => Moment::Attached,
+            false if self.is_settled(id) => Moment::Attached,
             false => Moment::PositionUnknown,
         };
         let Some(state) = self.streams.get_mut(&id) else {

@@ -23,6 +23,8 @@ pub(crate) const CONTROL_BYTES_MAX: usize = 16 << 10;
 pub(crate) const BODY_BYTES_MAX: u64 = 1 << 20;
 /// Streams stated in one resume chunk: fits a control frame, leaves room for other frames.
 pub(crate) const RESUME_ENTRIES_MAX: usize = 256;
+/// Streams that are brought over, settled or acked in one step: well below a millisecond.
+pub(crate) const STREAMS_PER_STEP: usize = 1024;
 /// Control frames gathered per call of `poll_transmit`.
 pub(crate) const CONTROL_BATCH_BYTES: usize = 32 << 10;
 /// Bodies of this size and more are acked in steps, smaller ones at once.

@@ -95,6 +95,14 @@ pub(crate) struct Fence {
     pub(crate) sent: Option<(u64, BTreeSet<StreamId>)>,
 }
 
+impl Fence {
+    /// All that wait, for the next ping or for the answer to the last.
+    pub(crate) fn into_streams(self) -> impl Iterator<Item = StreamId> {
+        let sent = self.sent.map(|(_, streams)| streams).unwrap_or_default();
+        self.asked.into_iter().chain(sent)
+    }
+}
+
 impl LinkState {
     pub(crate) fn new(now: Time) -> Self {
         Self {

@@ -13,7 +13,7 @@ use crate::id::{BodyId, Epoch, SessionId, Side, StreamId};
 use crate::limit::{BULK_CONNECTIONS_MAX, OFFSET_MAX, SessionConfig};
 use crate::link::{Link, LinkState};
 use crate::priority::Priority;
-use crate::resume::{PeerResume, ResumeOut};
+use crate::resume::{ConnectionSet, PeerResume, ResumeOut};
 use crate::send_stream::Extent;
 use crate::session_credit::SessionCredit;
 use crate::session_error::SessionError;
@@ -108,6 +108,8 @@ pub struct Session {
     pub(crate) config: SessionConfig,
     pub(crate) epoch: Epoch,
     pub(crate) is_attached: bool,
+    /// Whose sending state is of an older one is brought over when it is next looked at.
+    pub(crate) set: ConnectionSet,
     /// The message connection first, whether attached or not.
     pub(crate) links: Vec<LinkState>,
     /// Boxed: a map's nodes are half empty.
@@ -169,6 +171,7 @@ impl Session {
             id,
             epoch: Epoch(0),
             is_attached: false,
+            set: ConnectionSet::default(),
             links: vec![LinkState::new(now)],
             streams: BTreeMap::new(),
             events: VecDeque::new(),
@@ -270,26 +273,17 @@ impl Session {
     pub fn detach(&mut self, now: Time) {
         self.watch_detach(now);
         self.is_attached = false;
-        self.links = vec![LinkState::new(now)];
-        self.let_go_of_links(now);
+        let links = std::mem::replace(&mut self.links, vec![LinkState::new(now)]);
+        self.set.begin();
         self.resume_out = None;
         self.resume_in = None;
+        for link in links {
+            for stream in link.fence.into_streams() {
+                self.end_fence(now, stream);
+            }
+        }
         if self.closed.is_none() && self.resume_deadline.is_none() {
             self.resume_deadline = Some(now + self.config.resume_window);
-        }
-    }
-
-    /// No stream is in any line, and nothing is on its way any more.
-    fn let_go_of_links(&mut self, now: Time) {
-        let mut fencing = Vec::new();
-        for (&id, state) in &mut self.streams {
-            state.is_queued = false;
-            state.is_opening_sent = false;
-            state.link = Link::MESSAGE;
-            fencing.extend(state.is_fencing.then_some(id));
-        }
-        for id in fencing {
-            self.end_fence(now, id);
         }
     }
 
@@ -356,7 +350,8 @@ impl Session {
         let send_credit = self
             .peer_limits
             .map_or(0, |limits| limits.stream_window_bytes);
-        Box::new(Stream::new(send_credit, self.config.stream_window_bytes))
+        let receive_credit = self.config.stream_window_bytes;
+        Box::new(Stream::new(self.set, send_credit, receive_credit))
     }
 
     /// Lines a stream up if it has something to send.
@@ -424,6 +419,7 @@ impl Session {
     }
 
     pub(crate) fn forget(&mut self, now: Time, stream: StreamId) {
+        self.renew(stream);
         self.settle_for_good(stream);
         let Some(mut state) = self.streams.remove(&stream) else {
             return;

@@ -113,6 +113,7 @@ impl Session {
         if let Some(reason) = &self.closed {
             return Err(SendError::Closed(reason.clone()));
         }
+        self.renew(stream);
         let state = self
             .streams
             .get_mut(&stream)
@@ -152,10 +153,11 @@ impl Session {
 
     /// The stream, unless it or the session is over.
     fn live(&mut self, stream: StreamId) -> Option<&mut Stream> {
-        match self.closed {
-            None => self.streams.get_mut(&stream).map(Box::as_mut),
-            Some(_) => None,
+        if self.closed.is_some() {
+            return None;
         }
+        self.renew(stream);
+        self.streams.get_mut(&stream).map(Box::as_mut)
     }
 
     /// Aborts our direction; its payloads are released.
@@ -244,7 +246,8 @@ impl Session {
     /// it: what was accepted behind is dropped, and the direction finishes there with `status`.
     /// While the peer's position is not known (detached, or resuming) that waits.
     pub fn fail_source(&mut self, now: Time, stream: StreamId, body: BodyId, status: Status) {
-        let is_position_known = self.is_attached && self.resume_in.is_none();
+        self.renew(stream);
+        let is_position_known = self.is_settled(stream);
         let Some(state) = self.live(stream) else {
             return;
         };

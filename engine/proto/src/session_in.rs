@@ -261,6 +261,7 @@ impl Session {
         frame: u8,
     ) -> Result<(), Violation> {
         let id = entry.stream;
+        self.renew(id);
         let Some(state) = self.streams.get_mut(&id) else {
             return self.check_known(entry, frame);
         };

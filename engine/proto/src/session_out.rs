@@ -71,7 +71,8 @@ impl Session {
         {
             self.emit_owed(now, id, out);
         }
-        if self.owing.is_empty() && std::mem::take(&mut self.owes_drain) {
+        let is_all_said = self.owing.is_empty() && self.resume_in.is_none();
+        if is_all_said && std::mem::take(&mut self.owes_drain) {
             self.emit(&Frame::Drain, out);
         }
     }
@@ -98,6 +99,11 @@ impl Session {
 
     /// Everything a stream owes, absolute.
     fn emit_owed(&mut self, now: Time, id: StreamId, out: &mut Vec<u8>) {
+        self.renew(id);
+        if !self.is_settled(id) {
+            // Owed again as soon as it is known what the peer has.
+            return;
+        }
         let Some(state) = self.streams.get_mut(&id) else {
             return;
         };

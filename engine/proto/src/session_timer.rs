@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::close_reason::CloseReason;
 use crate::event::Event;
+use crate::limit::STREAMS_PER_STEP;
 use crate::link::{Link, LinkState};
 use crate::session::Session;
 use crate::status::Status;
@@ -20,6 +21,7 @@ impl Session {
         let heartbeat = self.config.heartbeat;
         let liveness = self.links.iter().map(|link| link.next_timeout(heartbeat));
         [
+            self.settling_since().and_then(attached),
             self.ack_deadline.and_then(attached),
             liveness.min().and_then(attached),
             self.resume_deadline,
@@ -36,13 +38,11 @@ impl Session {
             return;
         }
         if self.ack_deadline.is_some_and(|at| at <= now) {
-            self.ack_deadline = None;
-            for stream in std::mem::take(&mut self.ack_later) {
-                self.owe_ack(stream);
-            }
+            self.owe_late_acks();
         }
         if self.is_attached {
             self.handle_heartbeat(now);
+            self.go_on_settling(now);
         }
         if self.resume_deadline.is_some_and(|at| at <= now) {
             let window_ms = self.config.resume_window.as_millis();
@@ -53,6 +53,19 @@ impl Session {
             self.events.push_back(Event::Drained);
             let text = format!("{} streams had not ended", self.streams.len());
             self.close(now, Status::new(Status::DRAIN_TIMEOUT, &text));
+        }
+    }
+
+    /// Acks that may wait no longer, a bounded number: the rest stays due.
+    fn owe_late_acks(&mut self) {
+        for _ in 0..STREAMS_PER_STEP {
+            let Some(stream) = self.ack_later.pop_first() else {
+                break;
+            };
+            self.owe_ack(stream);
+        }
+        if self.ack_later.is_empty() {
+            self.ack_deadline = None;
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Watch {
     /// When the connection was lost whose loss is not overcome yet.
     lost: Option<Time>,
     attached: Option<Time>,
+    /// When the waits ended of streams that were not looked at since.
+    detached: Option<Time>,
     /// Streams of which more could be sent if their credit allowed.
     credit_waits: u64,
     /// Streams whose peers have used up what was granted, because it is not read here.
@@ -100,6 +102,10 @@ impl Session {
     pub fn stream_statistics(&self, now: Time, stream: StreamId) -> Option<StreamStatistics> {
         let state = self.streams.get(&stream)?;
         let (send, receive) = (&state.send, &state.receive);
+        let sending_now = match state.set == self.set {
+            true => now,
+            false => self.watch_detached(),
+        };
         Some(StreamStatistics {
             accepted_bytes: send.accepted,
             sent_bytes: send.sent_max,
@@ -109,7 +115,7 @@ impl Session {
             replayed_bytes: send.replayed,
             retained_bytes: send.retained_bytes(),
             send_credit_bytes: send.credit.saturating_sub(send.sent_max),
-            credit_wait_ns: send.credit_wait.total_ns(now),
+            credit_wait_ns: send.credit_wait.total_ns(sending_now),
             received_bytes: receive.received,
             consumed_bytes: receive.consumed,
             records_received: receive.records,
@@ -129,11 +135,16 @@ impl Session {
             return;
         }
         self.watch.lost.get_or_insert(now);
-        if std::mem::take(&mut self.watch.credit_waits) > 0 {
-            for state in self.streams.values_mut() {
-                state.send.credit_wait.stop(now);
-            }
+        if self.resume_in.is_none() {
+            // Else streams may still wait to be looked at since the loss before.
+            self.watch.detached = Some(now);
         }
+        self.watch.credit_waits = 0;
+    }
+
+    /// When a stream stopped to wait for credit that was last looked at on an older connection.
+    pub(crate) fn watch_detached(&self) -> Time {
+        self.watch.detached.unwrap_or_default()
     }
 
     /// A body byte was sent or received that never was before.
@@ -150,7 +161,8 @@ impl Session {
 
     /// The sending direction of a stream, or its credit, has changed.
     pub(crate) fn watch_credit(&mut self, now: Time, stream: StreamId) {
-        let can_send = self.is_attached && self.resume_in.is_none();
+        self.renew(stream);
+        let can_send = self.is_settled(stream);
         let Some(state) = self.streams.get_mut(&stream) else {
             return;
         };

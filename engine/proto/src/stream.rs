@@ -3,6 +3,7 @@
 use crate::link::Link;
 use crate::priority::Priority;
 use crate::receive_stream::ReceiveStream;
+use crate::resume::ConnectionSet;
 use crate::send_stream::SendStream;
 
 /// How far a stream has got; offsets count bytes from 0.
@@ -41,6 +42,10 @@ pub(crate) struct Stream {
     pub(crate) is_opening_sent: bool,
     /// Where its next body goes.
     pub(crate) link: Link,
+    /// Which set of connections what is said here of sending is about (`resume`).
+    pub(crate) set: ConnectionSet,
+    /// What the peer has of it was settled on that set.
+    pub(crate) is_settled: bool,
     /// Aborted, and the bulk connection it used was not read past its last byte yet.
     pub(crate) is_fencing: bool,
     pub(crate) owes: Owed,
@@ -66,7 +71,7 @@ impl Owed {
 }
 
 impl Stream {
-    pub(crate) fn new(send_credit: u64, receive_credit: u64) -> Self {
+    pub(crate) fn new(set: ConnectionSet, send_credit: u64, receive_credit: u64) -> Self {
         Self {
             send: SendStream::new(send_credit),
             receive: ReceiveStream::new(receive_credit),
@@ -75,6 +80,8 @@ impl Stream {
             is_queued: false,
             is_opening_sent: false,
             link: Link::MESSAGE,
+            set,
+            is_settled: true,
             is_fencing: false,
             owes: Owed::default(),
         }

@@ -61,6 +61,8 @@ rules! {
     AckBackwards = "W-4.4",
     /// Resume chunks where none are expected.
     ResumeUnexpected = "W-5.2",
+    /// Resume entries that are not in the order of their streams.
+    ResumeOrder = "W-5.2",
     /// A resume that forgets what was acked.
     ResumeBehindAck = "W-5.3",
 }

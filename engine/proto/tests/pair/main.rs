@@ -14,6 +14,7 @@ mod harness;
 mod hostile;
 mod liveness;
 mod lossy;
+mod many;
 mod memory;
 mod priority;
 mod random;

@@ -54,7 +54,8 @@ on_both_kernels! {
     replay:
         large_replays_both_ways_at_once_through_small_buffers_complete with small_buffers,
         a_link_that_dies_again_and_again_at_half_of_a_replay_still_makes_progress with slow_link,
-        a_half_open_connection_is_taken_over_and_what_comes_late_on_it_is_ignored;
+        a_half_open_connection_is_taken_over_and_what_comes_late_on_it_is_ignored,
+        a_hundred_thousand_streams_resume_while_another_session_goes_on with many_streams;
     memory:
         a_producer_faster_than_its_link_stays_at_the_cap_and_small_messages_pass with slow_link,
         at_the_cap_while_disconnected_a_sender_told_to_fail_fails_and_the_others_wait with small_cap,

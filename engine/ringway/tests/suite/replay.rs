@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use ringway::{SessionState, Status};
+use ringway::{Session, SessionState, Status, Stream, StreamOptions};
 
-use crate::stage::{Setup, Stage, both, pattern, receive_pattern, send_pattern, until};
+use crate::stage::{
+    Setup, Stage, all, both, open_between, pattern, receive_pattern, send_pattern, until,
+};
 
 const LARGE_BYTES: u64 = 64 << 20;
 
@@ -105,4 +107,101 @@ pub async fn a_half_open_connection_is_taken_over_and_what_comes_late_on_it_is_i
     assert_eq!(got.await, (LENGTH + 5, LENGTH));
     let far = stage.far_engine.statistics().await.expect("counted");
     assert_eq!(far.duplicate_bytes, 0, "bytes of the old connection came");
+}
+
+/// Room for as many streams as are opened, and one.
+pub fn many_streams() -> Setup {
+    let mut setup = Setup::default();
+    setup.config.session.streams_max = 2 * MANY as u64;
+    setup
+}
+
+const MANY: usize = 100_000;
+
+/// Asked for together: each turn of a shard answers many.
+const TOGETHER: usize = 128;
+
+async fn open_each(session: &Session) -> Vec<Stream> {
+    let mut streams = Vec::new();
+    while streams.len() < MANY {
+        let count = TOGETHER.min(MANY - streams.len());
+        let opens = (0..count).map(|_| session.open(StreamOptions::default()));
+        let opened = all(opens).await;
+        streams.extend(opened.into_iter().map(|stream| stream.expect("opens")));
+    }
+    streams
+}
+
+/// One record of each stream.
+async fn send_each(streams: &[Stream], byte: u8) {
+    for some in streams.chunks(TOGETHER) {
+        let sends = some.iter().map(|stream| stream.send_record(vec![byte]));
+        for sent in all(sends).await {
+            sent.expect("accepted");
+        }
+    }
+}
+
+/// What comes of each stream: one record.
+async fn receive_each(streams: &[Stream], byte: u8) {
+    for some in streams.chunks(TOGETHER) {
+        let received = all(some.iter().map(|stream| stream.receive_record(8))).await;
+        for (stream, record) in some.iter().zip(received) {
+            let record = record.expect("arrives").expect("a record");
+            assert_eq!(record[..], [byte], "{}", stream.id());
+        }
+    }
+}
+
+// S28
+pub async fn a_hundred_thousand_streams_resume_while_another_session_goes_on(stage: Stage) {
+    let opened = async {
+        let streams = open_each(&stage.near).await;
+        send_each(&streams, 1).await;
+        streams
+    };
+    let accepted = async {
+        let mut streams = Vec::new();
+        for _ in 0..MANY {
+            streams.push(stage.far.accept().await.expect("arrives"));
+        }
+        receive_each(&streams, 1).await;
+        streams
+    };
+    let (near, far) = both(opened, accepted).await;
+    stage.ground.close();
+    stage.ground.cut();
+    send_each(&near, 2).await;
+    stage.ground.open();
+    receive_each(&far, 2).await;
+    // Once more, beside a session whose connection stays.
+    let (other_near, other_far) = stage.another_session().await;
+    let (ping, pong) = open_between(&other_near, &other_far).await;
+    let epoch = |state: SessionState| match state {
+        SessionState::Connected { epoch } => epoch.0,
+        SessionState::Disconnected { .. } | SessionState::Ended(_) => 0,
+    };
+    let before = epoch(stage.near.state());
+    assert!(before >= 2, "it was resumed");
+    let mut calls = 0;
+    stage.near.reconnect_now();
+    let resumed = async {
+        send_each(&near, 3).await;
+        receive_each(&far, 3).await;
+        assert!(epoch(stage.near.state()) > before, "it was resumed");
+    };
+    let calling = async {
+        loop {
+            ping.send_record(&b"ping"[..]).await.expect("accepted");
+            let record = pong.receive_record(8).await.expect("arrives");
+            assert_eq!(record.expect("a record"), "ping");
+            calls += 1;
+        }
+    };
+    until::<()>(calling, resumed).await;
+    assert!(calls > 0, "the other session stood still");
+    let far_engine = stage.far_engine.statistics().await.expect("counted");
+    assert_eq!(far_engine.duplicate_bytes, 0, "bytes came twice");
+    other_near.close(Status::ok());
+    both(other_near.ended(), other_far.ended()).await;
 }
