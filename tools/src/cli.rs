@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
-use ringway::PathChoice;
+use ringway::{FaultPlan, Faults, PathChoice};
 use ringway_files::Overwrite;
 
 use crate::remote::Remote;
@@ -148,6 +148,8 @@ pub(crate) struct Serve {
     /// With --insecure: also on addresses that other machines can reach
     #[arg(long, requires = "insecure")]
     pub(crate) anywhere: bool,
+    #[command(flatten)]
+    pub(crate) faults: FaultOptions,
 }
 
 /// Who we are.
@@ -161,6 +163,28 @@ pub(crate) struct Credentials {
     pub(crate) insecure: bool,
 }
 
+/// What is to go wrong, to rehearse it.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Rehearsing failures")]
+pub(crate) struct FaultOptions {
+    /// Inject faults, separated by commas: cut:every=SIZE or cut:after=SIZE (also for the next
+    /// three), drop-inbound, drop-outbound, corrupt; delay:TIME..TIME, refuse:SHARE%,
+    /// slow-disk:TIME. SIZE as 64MiB, TIME as 5ms; docs/FAULTS.md explains each
+    #[arg(long, value_name = "FAULTS")]
+    pub(crate) fault: Option<FaultPlan>,
+    /// Decides what is drawn for --fault
+    #[arg(long, value_name = "SEED", default_value_t = 0, requires = "fault")]
+    pub(crate) fault_seed: u64,
+}
+
+impl FaultOptions {
+    /// For the engine's configuration.
+    pub(crate) fn faults(&self) -> Option<Faults> {
+        let plan = self.fault.clone()?;
+        Some(Faults::new(self.fault_seed, plan))
+    }
+}
+
 /// How to reach a server.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Reach {
@@ -172,6 +196,8 @@ pub(crate) struct Reach {
     /// How long to try to reach a server again that was there and has gone
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub(crate) give_up_after: Duration,
+    #[command(flatten)]
+    pub(crate) faults: FaultOptions,
 }
 
 /// A time in seconds, decimals allowed.

@@ -1,6 +1,6 @@
 //! The engine's counters as JSON.
 
-use ringway::{BodyPath, PathCounters, Statistics};
+use ringway::{BodyPath, Faults, PathCounters, Statistics};
 use serde_json::{Map, Value, json};
 
 /// Body bytes sent, by path; all paths, so that a zero is visible.
@@ -27,6 +27,16 @@ pub(crate) fn all(statistics: &Statistics) -> Value {
     let mut document = Map::from_iter(counters);
     document.insert("paths".into(), paths_sent(&statistics.path_bytes));
     Value::Object(document)
+}
+
+/// How many faults of each kind were injected; all kinds, so that a zero is visible.
+pub(crate) fn faults(faults: &Faults) -> Value {
+    let injected = faults.injected().into_iter();
+    Value::Object(
+        injected
+            .map(|(kind, count)| (kind.to_owned(), json!(count)))
+            .collect(),
+    )
 }
 
 #[cfg(test)]

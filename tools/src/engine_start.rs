@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use ringway::{Config, Engine};
+use ringway::{Config, Engine, Faults};
 
+use crate::cli::Reach;
 use crate::failure::Failure;
 
 /// How long an engine may take to end: what hangs longer is left to the kernel.
@@ -23,11 +24,18 @@ pub(crate) fn start(shards: Shards) -> Result<Engine, Failure> {
     Ok(Engine::start(configuration(shards)?)?)
 }
 
-/// Starts one for a client that gives a server up which is out of reach for so long.
-pub(crate) fn start_for_client(give_up_after: Duration) -> Result<Engine, Failure> {
+/// Starts one for a server, with what is to go wrong.
+pub(crate) fn start_for_server(faults: Option<Faults>) -> Result<Engine, Failure> {
+    let config = configuration(Shards::PerCore)?;
+    Ok(Engine::start(Config { faults, ..config })?)
+}
+
+/// Starts one for a client that gives a server up which is out of reach for so long, with what is
+/// to go wrong.
+pub(crate) fn start_for_client(reach: &Reach, faults: Option<Faults>) -> Result<Engine, Failure> {
     let mut config = configuration(Shards::One)?;
-    config.session.resume_window = give_up_after;
-    Ok(Engine::start(config)?)
+    config.session.resume_window = reach.give_up_after;
+    Ok(Engine::start(Config { faults, ..config })?)
 }
 
 /// Its configuration, for commands that change more of it.

@@ -1,6 +1,6 @@
 //! What a put or get did, as a document and as lines for people.
 
-use ringway::Statistics;
+use ringway::{Faults, Statistics};
 use ringway_files::{FileReport, FilesError, TransferReport};
 use serde_json::{Value, json};
 
@@ -23,6 +23,7 @@ pub(crate) fn tell(
     direction: Direction,
     outcome: Result<TransferReport, FilesError>,
     statistics: &Statistics,
+    faults: Option<&Faults>,
     output: &Output,
 ) -> Result<(), Failure> {
     let (report, failure) = match outcome {
@@ -35,8 +36,11 @@ pub(crate) fn tell(
             }
         }
     };
-    output.remark(&summary(&report));
+    output.remark(&(summary(&report) + &resumes(statistics)));
     let mut document = document(direction, &report, statistics);
+    if let Some(faults) = faults {
+        document["faults_injected"] = counters::faults(faults);
+    }
     if let Some(failure) = &failure {
         document["error"] = failure.document()["error"].take();
     }
@@ -83,6 +87,15 @@ fn file(file: &FileReport) -> Value {
         "resumed_from_bytes": file.resumed_from_bytes,
         "digest": file.digest.map(|digest| format!("xxh3-128:{digest:032x}")),
     })
+}
+
+/// What it cost to get there, if anything.
+fn resumes(statistics: &Statistics) -> String {
+    match statistics.resumes {
+        0 => String::new(),
+        1 => ", resumed once".to_owned(),
+        count => format!(", resumed {count} times"),
+    }
 }
 
 fn summary(report: &TransferReport) -> String {
@@ -164,7 +177,13 @@ mod tests {
             report: Box::new(report.clone()),
         };
         let output = Output::guessed(&[]);
-        let failure = tell(Direction::Put, Err(error), &Statistics::default(), &output);
+        let failure = tell(
+            Direction::Put,
+            Err(error),
+            &Statistics::default(),
+            None,
+            &output,
+        );
         assert_eq!(
             failure.expect_err("incomplete").exit,
             crate::exit::Exit::Usage

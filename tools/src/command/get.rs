@@ -18,11 +18,18 @@ use crate::watch::watched;
 pub(super) fn run(options: &Get, output: &Output) -> Result<(), Failure> {
     let plan = Plan::parse(&options.places)?;
     let interrupt = Interrupt::install()?;
-    let engine = start_for_client(options.reach.give_up_after)?;
+    let faults = options.reach.faults.faults();
+    let engine = start_for_client(&options.reach, faults.clone())?;
     let outcome = fetch(&plan, options, &engine, &interrupt, output);
     let statistics = block_on(engine.statistics()).unwrap_or_else(|_| Statistics::default());
     block_on(engine.shutdown(SHUTDOWN_WITHIN));
-    tell(Direction::Get, outcome?, &statistics, output)
+    tell(
+        Direction::Get,
+        outcome?,
+        &statistics,
+        faults.as_ref(),
+        output,
+    )
 }
 
 fn fetch(

@@ -13,7 +13,7 @@ use crate::output::Output;
 /// Asks for it and prints it.
 pub(super) fn run(options: &List, output: &Output) -> Result<(), Failure> {
     let interrupt = Interrupt::install()?;
-    let engine = start_for_client(options.reach.give_up_after)?;
+    let engine = start_for_client(&options.reach, options.reach.faults.faults())?;
     let listing = ask(options, &engine, &interrupt);
     block_on(engine.shutdown(SHUTDOWN_WITHIN));
     let listing = listing?;

@@ -14,11 +14,18 @@ use crate::watch::watched;
 /// Sends them; an interrupted run leaves its resume point at the server.
 pub(super) fn run(options: &Put, output: &Output) -> Result<(), Failure> {
     let interrupt = Interrupt::install()?;
-    let engine = start_for_client(options.reach.give_up_after)?;
+    let faults = options.reach.faults.faults();
+    let engine = start_for_client(&options.reach, faults.clone())?;
     let outcome = send(options, &engine, &interrupt, output);
     let statistics = block_on(engine.statistics()).unwrap_or_else(|_| Statistics::default());
     block_on(engine.shutdown(SHUTDOWN_WITHIN));
-    tell(Direction::Put, outcome?, &statistics, output)
+    tell(
+        Direction::Put,
+        outcome?,
+        &statistics,
+        faults.as_ref(),
+        output,
+    )
 }
 
 fn send(

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::cli::Serve;
 use crate::counters;
-use crate::engine_start::{SHUTDOWN_WITHIN, Shards, start};
+use crate::engine_start::{SHUTDOWN_WITHIN, start_for_server};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::metrics_listener::MetricsListener;
@@ -21,12 +21,17 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(1);
 /// Serves until a signal comes.
 pub(super) fn run(options: &Serve, output: &Output) -> Result<(), Failure> {
     let interrupt = Interrupt::install()?;
-    let engine = start(Shards::PerCore)?;
+    let faults = options.faults.faults();
+    let engine = start_for_server(faults.clone())?;
     let outcome = block_on(serve(options, &engine, &interrupt, output));
     let statistics = block_on(engine.statistics()).unwrap_or_default();
     block_on(engine.shutdown(SHUTDOWN_WITHIN));
     outcome?;
-    output.finish(&json!({ "statistics": counters::all(&statistics) }));
+    let mut document = json!({ "statistics": counters::all(&statistics) });
+    if let Some(faults) = &faults {
+        document["faults_injected"] = counters::faults(faults);
+    }
+    output.finish(&document);
     Ok(())
 }
 

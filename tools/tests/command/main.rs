@@ -6,6 +6,7 @@
 mod bench;
 mod confined;
 mod demo;
+mod faults;
 mod metrics;
 mod output;
 mod refusals;

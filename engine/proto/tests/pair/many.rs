@@ -80,7 +80,10 @@ impl Many {
     fn drain(&mut self, side: Side) {
         let mut count = 0;
         while let Some(event) = self.session(side).poll_event() {
-            assert!(!matches!(event, Event::Closed(_) | Event::PeerSilent { .. }));
+            assert!(!matches!(
+                event,
+                Event::Closed(_) | Event::PeerSilent { .. }
+            ));
             count += 1;
         }
         self.events_most = self.events_most.max(count);
