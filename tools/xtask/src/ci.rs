@@ -6,6 +6,7 @@
 //! to call a run green in which a test was skipped; [`mask`] and [`ordinary_user`] start the same
 //! [`test_programs`] again, without some kernel feature and without any privilege.
 
+mod c_interface;
 mod mask;
 mod ordinary_user;
 mod skip_file;
@@ -68,6 +69,7 @@ fn run_step(step: Step, workspace: &Workspace) -> Result<()> {
         Step::Test => TestRun::of_workspace().run(),
         Step::Layers => layers::run(workspace),
         Step::Header => header::run(workspace, &header::Options::checking()),
+        Step::C => c_interface::run(workspace),
         Step::Doc => shown(&rustdoc()),
         Step::Simulate => simulate::run_fresh(workspace, SIMULATED_SEEDS),
         Step::Mask => mask::run(workspace),

@@ -30,6 +30,16 @@ pub struct Options {
     debug: bool,
 }
 
+impl Options {
+    /// For checks: what is built for tests anyway.
+    pub fn unoptimised(prefix: &Path) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+            debug: true,
+        }
+    }
+}
+
 /// What the system's libraries are that Rust's own need.
 const SYSTEM_LIBRARIES: [&str; 6] = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"];
 

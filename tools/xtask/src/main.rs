@@ -3,7 +3,7 @@
 //! A job is a module with `Options` and `run`: [`layers`] guards the floors of the house, [`ci`] is
 //! what continuous integration calls, [`floor`] boots the oldest supported kernel, [`simulate`] runs
 //! campaigns on the simulated one, [`compare`] measures beside others, [`fuzz`] feeds the protocol what a fuzzer makes up, [`asan`] runs the real kernel's tests under
-//! AddressSanitizer, [`header`] and [`install`] make what C programs build with. Below them stand
+//! AddressSanitizer, [`header`] and [`install`] make what C programs build with, [`abi`] guards those that were built before. Below them stand
 //! the three things every job uses: the [`workspace`] as cargo describes it, an [`invocation`] (a
 //! command that can show itself the way a person would type it), and a [`failure`].
 //!
@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+mod abi;
 mod apt;
 mod artifact;
 mod asan;
@@ -61,6 +62,7 @@ enum Job {
     Simulate(simulate::Options),
     Header(header::Options),
     Install(install::Options),
+    Abi(abi::Options),
 }
 
 impl Job {
@@ -75,6 +77,7 @@ impl Job {
             Self::Asan(options) => asan::run(&workspace, options),
             Self::Simulate(options) => simulate::run(&workspace, options),
             Self::Header(options) => header::run(&workspace, options),
+            Self::Abi(options) => abi::run(&workspace, options),
             Self::Install(options) => install::run(&workspace, options),
         }
     }

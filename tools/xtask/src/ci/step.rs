@@ -17,6 +17,8 @@ pub enum Step {
     Layers,
     /// The C header is the one that the exported functions make
     Header,
+    /// What a C programmer builds installs, links and runs, and older programs keep running
+    C,
     /// The API documentation builds without warnings
     Doc,
     /// Seeds that nobody has run before leave no violation on the simulated kernel
@@ -70,6 +72,7 @@ impl Step {
             Self::Test => "cargo test --workspace",
             Self::Layers => "cargo xtask layers",
             Self::Header => "cargo xtask header --check",
+            Self::C => "cargo xtask ci --only c",
             Self::Doc => "RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --workspace",
             Self::Simulate => "cargo xtask ci --only simulate",
             Self::Mask => "cargo xtask ci --only mask",
