@@ -128,7 +128,7 @@ impl<K: Kernel> Shard<K> {
 
     /// A body was sent or received on the message connection.
     pub(crate) fn note_message(&mut self, key: SessionKey, link: Link) {
-        let now_ns = self.kernel.now_ns();
+        let now_ns = self.now().as_ns();
         if let Some(session) = self.sessions.get_mut(key.0)
             && !link.is_bulk()
         {
@@ -139,7 +139,7 @@ impl<K: Kernel> Shard<K> {
     /// Whether a small message may come at any moment, and with it the wish not to stand behind
     /// much.
     pub(crate) fn has_messages(&self, session: &SessionEntry) -> bool {
-        let since_ns = self.kernel.now_ns().saturating_sub(session.last_message_ns);
+        let since_ns = self.now().as_ns().saturating_sub(session.last_message_ns);
         session.last_message_ns > 0 && since_ns < MESSAGES_ACTIVE_NS
     }
 

@@ -178,6 +178,7 @@ impl Engine {
             None => self.mailbox(),
         };
         let (reply, answer) = reply();
+        let options = Box::new(options);
         mailbox.send(Message::Connect {
             target,
             options,
@@ -199,6 +200,7 @@ impl Engine {
     ) -> Result<Listener, ConnectError> {
         let target: Target = target.parse()?;
         let (reply, answer) = reply();
+        let options = Box::new(options);
         self.mailbox().send(Message::Listen {
             target,
             options,

@@ -30,6 +30,7 @@ pub struct Directory {
 
 async fn run(mailbox: &Mailbox, operation: &'static str, op: Op) -> Result<Completion, Error> {
     let (reply, answer) = reply();
+    let op = Box::new(op);
     mailbox.send(Message::Op { op, reply });
     let completion = answer.await?;
     match completion.result {

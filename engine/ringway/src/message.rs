@@ -36,7 +36,7 @@ pub(crate) enum Message {
     },
     /// A kernel op on behalf of a handle: files, directories, name resolution.
     Op {
-        op: Op,
+        op: Box<Op>,
         reply: Reply<Completion>,
     },
     /// Borrow a piece of the arena.
@@ -57,7 +57,7 @@ pub(crate) enum Message {
     },
     Listen {
         target: Target,
-        options: ListenOptions,
+        options: Box<ListenOptions>,
         reply: Reply<Result<Arc<ListenerShared>, Error>>,
     },
     AdoptConnection {
@@ -68,7 +68,7 @@ pub(crate) enum Message {
     StopListening(Arc<ListenerShared>),
     Connect {
         target: Target,
-        options: ConnectOptions,
+        options: Box<ConnectOptions>,
         reply: Reply<Result<Session, ConnectError>>,
     },
     /// A connection whose handshake proved itself on another shard, for a session that is ours.
@@ -183,4 +183,15 @@ pub(crate) struct Handover {
     pub(crate) accept: Accept,
     pub(crate) claim: Claim,
     pub(crate) listener: Arc<ListenerShared>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every send goes through the mailbox: a rare message that is large makes all of them slow.
+    #[test]
+    fn a_message_is_small() {
+        assert!(size_of::<Message>() <= 88, "{}", size_of::<Message>());
+    }
 }

@@ -32,7 +32,7 @@ impl<K: Kernel> Shard<K> {
                 self.timers.add(at_ns, Timer::Sleep(key));
             }
             Message::Op { op, reply } => {
-                let next = self.caller_ops.add((op, reply));
+                let next = self.caller_ops.add((*op, reply));
                 self.submit_for_caller(next);
             }
             Message::Lease { bytes, reply } => {
@@ -62,7 +62,7 @@ impl<K: Kernel> Shard<K> {
                 options,
                 reply,
             } => {
-                let listening = self.listen(&target, options);
+                let listening = self.listen(&target, *options);
                 if let Err(Ok(unwanted)) = reply.send(listening) {
                     self.stop_listening(&unwanted);
                 }
@@ -77,7 +77,7 @@ impl<K: Kernel> Shard<K> {
                 target,
                 options,
                 reply,
-            } => self.dial_new(target, options, reply),
+            } => self.dial_new(target, *options, reply),
             Message::Handover(handover) => self.take_over(*handover),
             Message::Dialled {
                 dial,

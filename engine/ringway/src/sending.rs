@@ -6,12 +6,13 @@ use crate::Error;
 use crate::config::WhenFull;
 use crate::payload::Payload;
 use crate::purpose::Purpose;
+use crate::reply::Reply;
 use crate::session::SessionKey;
 use crate::session_entry::Retained;
 use crate::shard::Shard;
 use crate::stream_entry::{PendingSend, Source};
 use ringway_io::{Completion, FileStat, Kernel, Op, Payload as OpPayload};
-use ringway_proto::{BodyKind, SendError, StreamId};
+use ringway_proto::{BodyId, BodyKind, SendError, Status, StreamId};
 
 impl<K: Kernel> Shard<K> {
     pub(crate) fn queue_send(&mut self, key: SessionKey, stream: StreamId, send: PendingSend) {
@@ -29,8 +30,18 @@ impl<K: Kernel> Shard<K> {
             return refuse(send, Error::AlreadyFinished);
         }
         entry.is_finishing = matches!(send, PendingSend::Finish { .. });
-        entry.sends.push_back(send);
-        self.retry_sends(key, stream);
+        if !entry.sends.is_empty() {
+            entry.sends.push_back(send);
+            return self.retry_sends(key, stream);
+        }
+        if let Some(session) = self.sessions.get_mut(key.0) {
+            session.count_retained();
+        }
+        // Nothing waits before it: it need not stand in the queue.
+        if let Err(waiting) = self.offer_send(key, stream, send) {
+            self.put_back(key, stream, waiting);
+        }
+        self.mark_dirty(key);
     }
 
     /// Gives the protocol what waits, in order, until it is blocked or a file is looked at.
@@ -38,7 +49,12 @@ impl<K: Kernel> Shard<K> {
         if let Some(session) = self.sessions.get_mut(key.0) {
             session.count_retained();
         }
-        while self.accept_send(key, stream) {}
+        while let Some(send) = self.take_send(key, stream) {
+            if let Err(waiting) = self.offer_send(key, stream, send) {
+                self.put_back(key, stream, waiting);
+                break;
+            }
+        }
         let session = self.sessions.get_mut(key.0);
         if let Some(entry) = session.and_then(|session| session.streams.get_mut(&stream))
             && entry.sends.is_empty()
@@ -49,127 +65,161 @@ impl<K: Kernel> Shard<K> {
         self.mark_dirty(key);
     }
 
-    /// Accepts the oldest pending send; false when there is none, or it has to wait.
-    pub(crate) fn accept_send(&mut self, key: SessionKey, stream: StreamId) -> bool {
-        let now = self.now();
-        let Some(session) = self.sessions.get_mut(key.0) else {
-            return false;
-        };
-        let Some(entry) = session.streams.get_mut(&stream) else {
-            return false;
-        };
-        match entry.sends.front() {
-            None => return false,
-            Some(PendingSend::Finish { .. }) => {
-                if let Some(PendingSend::Finish { status, reply }) = entry.sends.pop_front() {
-                    let finished = session.proto.finish(now, stream, status);
-                    drop(reply.send(finished.map_err(Error::from)));
-                }
-                return true;
-            }
-            Some(PendingSend::Body { reply, .. }) if reply.is_forgotten() => {
-                entry.sends.pop_front();
-                return true;
-            }
-            Some(PendingSend::Body {
-                source: Source::Asked,
-                ..
-            }) => return false,
-            Some(PendingSend::Body {
-                source: Source::Unknown,
-                payload: Payload::File(range),
-                ..
-            }) => {
-                let file = range.file.descriptor().clone();
-                self.ask_source(key, stream, file);
-                return false;
-            }
-            Some(PendingSend::Body { .. }) => {}
+    fn take_send(&mut self, key: SessionKey, stream: StreamId) -> Option<PendingSend> {
+        let entry = self.sessions.get_mut(key.0)?.streams.get_mut(&stream)?;
+        entry.sends.pop_front()
+    }
+
+    fn put_back(&mut self, key: SessionKey, stream: StreamId, send: PendingSend) {
+        let session = self.sessions.get_mut(key.0);
+        if let Some(entry) = session.and_then(|session| session.streams.get_mut(&stream)) {
+            entry.sends.push_front(send);
         }
-        let body = session.new_body();
-        let Some(entry) = session.streams.get_mut(&stream) else {
-            return false;
-        };
-        let Some(PendingSend::Body {
-            payload,
-            end_of_record,
-            source,
-            reply,
-        }) = entry.sends.pop_front()
-        else {
-            return false;
-        };
-        let identity = match source {
-            Source::Known(stat) => Some(*stat),
-            Source::Failed(error) => {
-                drop(reply.send(Err(error)));
-                return true;
+    }
+
+    /// Gives the oldest send to the protocol; back it comes when it has to wait.
+    fn offer_send(
+        &mut self,
+        key: SessionKey,
+        stream: StreamId,
+        send: PendingSend,
+    ) -> Result<(), PendingSend> {
+        let (payload, end_of_record, source, reply) = match send {
+            PendingSend::Finish { status, reply } => {
+                self.offer_finish(key, stream, status, reply);
+                return Ok(());
             }
-            Source::Memory | Source::Unknown | Source::Asked => None,
+            PendingSend::Body {
+                payload,
+                end_of_record,
+                source,
+                reply,
+            } => (payload, end_of_record, source, reply),
         };
+        if reply.is_forgotten() {
+            return Ok(());
+        }
+        let identity = match source {
+            Source::Known(stat) => Some(stat),
+            Source::Failed(error) => {
+                drop(reply.send(Err(*error)));
+                return Ok(());
+            }
+            Source::Unknown | Source::Asked => {
+                if let (Source::Unknown, Payload::File(range)) = (&source, &payload) {
+                    let file = range.file.descriptor().clone();
+                    self.submit(
+                        Purpose::SourceStat(key, stream),
+                        Op::StatDescriptor { file },
+                    );
+                }
+                return Err(PendingSend::Body {
+                    payload,
+                    end_of_record,
+                    source: Source::Asked,
+                    reply,
+                });
+            }
+            Source::Memory => None,
+        };
+        match self.accept_body(key, stream, &payload, end_of_record) {
+            Ok((end, body)) => {
+                self.retain(key, stream, body, payload, identity);
+                drop(reply.send(Ok(end)));
+            }
+            Err(SendError::Blocked { .. }) if self.waits_when_full(key, stream) => {
+                return Err(PendingSend::Body {
+                    payload,
+                    end_of_record,
+                    source: identity.map_or(Source::Memory, Source::Known),
+                    reply,
+                });
+            }
+            Err(SendError::Blocked { retained, allowed }) => {
+                drop(reply.send(Err(Error::RetentionFull { retained, allowed })));
+            }
+            Err(error) => drop(reply.send(Err(Error::from(error)))),
+        }
+        Ok(())
+    }
+
+    fn offer_finish(
+        &mut self,
+        key: SessionKey,
+        stream: StreamId,
+        status: Status,
+        reply: Reply<Result<(), Error>>,
+    ) {
+        let now = self.now();
+        if let Some(session) = self.sessions.get_mut(key.0) {
+            let finished = session.proto.finish(now, stream, status);
+            drop(reply.send(finished.map_err(Error::from)));
+        }
+    }
+
+    /// The offset behind the payload, and its name.
+    fn accept_body(
+        &mut self,
+        key: SessionKey,
+        stream: StreamId,
+        payload: &Payload,
+        end_of_record: bool,
+    ) -> Result<(u64, BodyId), SendError> {
+        let now = self.now();
+        let session = self.sessions.get_mut(key.0);
+        let session = session.ok_or(SendError::UnknownStream)?;
+        let body = session.new_body();
         let kind = match payload {
             Payload::File(_) => BodyKind::Range,
             Payload::Bytes(_) | Payload::Lease(_) => BodyKind::Memory,
         };
-        let sent = session
+        let length = payload.len();
+        let end = session
             .proto
-            .send(now, stream, body, payload.len(), kind, end_of_record);
-        match sent {
-            Ok(end) => {
-                if !payload.is_empty() {
-                    let retained = Retained {
-                        payload,
-                        stream,
-                        identity,
-                        verified_epoch: 0,
-                    };
-                    session.bodies.insert(body, retained);
-                }
-                entry.cap_wait.stop(now);
-                drop(reply.send(Ok(end)));
-                true
-            }
-            Err(SendError::Blocked { retained, allowed }) if entry.when_full == WhenFull::Fail => {
-                drop(reply.send(Err(Error::RetentionFull { retained, allowed })));
-                true
-            }
-            Err(SendError::Blocked { .. }) => {
-                self.statistics.send_blocked += 1;
-                entry.cap_wait.start(now);
-                session.books.cap_wait.start(now);
-                let source = identity.map_or(Source::Memory, |stat| Source::Known(Box::new(stat)));
-                entry.sends.push_front(PendingSend::Body {
-                    payload,
-                    end_of_record,
-                    source,
-                    reply,
-                });
-                false
-            }
-            Err(error) => {
-                drop(reply.send(Err(Error::from(error))));
-                true
-            }
-        }
+            .send(now, stream, body, length, kind, end_of_record)?;
+        Ok((end, body))
     }
 
-    pub(crate) fn ask_source(
+    fn retain(
         &mut self,
         key: SessionKey,
         stream: StreamId,
-        file: ringway_io::Descriptor,
+        body: BodyId,
+        payload: Payload,
+        identity: Option<Box<FileStat>>,
     ) {
-        let session = self.sessions.get_mut(key.0);
-        let entry = session.and_then(|session| session.streams.get_mut(&stream));
-        if let Some(PendingSend::Body { source, .. }) =
-            entry.and_then(|entry| entry.sends.front_mut())
-        {
-            *source = Source::Asked;
+        let now = self.now();
+        let Some(session) = self.sessions.get_mut(key.0) else {
+            return;
+        };
+        if !payload.is_empty() {
+            let retained = Retained {
+                payload,
+                stream,
+                identity,
+                verified_epoch: 0,
+            };
+            session.bodies.insert(body, retained);
         }
-        self.submit(
-            Purpose::SourceStat(key, stream),
-            Op::StatDescriptor { file },
-        );
+        if let Some(entry) = session.streams.get_mut(&stream) {
+            entry.cap_wait.stop(now);
+        }
+    }
+
+    /// The retention cap is reached: whether the send waits for room, which is counted, or fails.
+    fn waits_when_full(&mut self, key: SessionKey, stream: StreamId) -> bool {
+        let now = self.now();
+        let Some(session) = self.sessions.get_mut(key.0) else {
+            return false;
+        };
+        let entry = session.streams.get_mut(&stream);
+        let Some(entry) = entry.filter(|entry| entry.when_full != WhenFull::Fail) else {
+            return false;
+        };
+        self.statistics.send_blocked += 1;
+        entry.cap_wait.start(now);
+        session.books.cap_wait.start(now);
+        true
     }
 
     pub(crate) fn on_source_stat(
@@ -207,14 +257,14 @@ pub(crate) fn refuse(send: PendingSend, error: Error) {
 pub(crate) fn source_of(completion: Completion, end: u64) -> Source {
     match (completion.result, completion.payload) {
         (Ok(_), OpPayload::Stat(stat)) if stat.size >= end => Source::Known(Box::new(stat)),
-        (Ok(_), OpPayload::Stat(FileStat { size, .. })) => Source::Failed(Error::Limit {
+        (Ok(_), OpPayload::Stat(FileStat { size, .. })) => Source::Failed(Box::new(Error::Limit {
             what: "end of the file range",
             wanted: end,
             allowed: size,
-        }),
-        (result, _) => Source::Failed(Error::Kernel {
+        })),
+        (result, _) => Source::Failed(Box::new(Error::Kernel {
             operation: "stat",
             errno: result.err().unwrap_or(ringway_io::Errno::EIO),
-        }),
+        })),
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct Retained {
     pub(crate) payload: Payload,
     pub(crate) stream: StreamId,
     /// What the file was when its range was accepted.
-    pub(crate) identity: Option<FileStat>,
+    pub(crate) identity: Option<Box<FileStat>>,
     /// The epoch in which the file was last compared with that.
     pub(crate) verified_epoch: u64,
 }

@@ -324,8 +324,8 @@ impl<K: Kernel> Shard<K> {
             self.on_lingering_op(key, kind, completion);
         } else if is_ingress(kind) {
             let (owner, link) = (connection.session, connection.link);
+            let now = self.now();
             if let Some(session) = self.sessions.get_mut(owner.0) {
-                let now = ringway_proto::Time::from_ns(self.kernel.now_ns());
                 session.proto.heard(now, link);
             }
             self.on_ingress_op(key, kind, completion);

@@ -72,6 +72,8 @@ pub struct Shard<K: Kernel> {
     pub(crate) caller_ops: CallerOps,
     pub(crate) statistics: Statistics,
     completions: Vec<Completion>,
+    /// When it last looked: reading the clock for every message costs as much as parsing it.
+    now: Time,
     shutdown: Option<(u64, Vec<Reply<TeardownReport>>)>,
     report: Option<TeardownReport>,
 }
@@ -85,6 +87,7 @@ impl<K: Kernel> Shard<K> {
     ) -> Self {
         Self {
             caller_ops: CallerOps::new(kernel.limits().ops_max),
+            now: Time::from_ns(kernel.now_ns()),
             kernel,
             tasks: Tasks::new(mailbox.clone()),
             mailbox,
@@ -140,6 +143,7 @@ impl<K: Kernel> Shard<K> {
     }
 
     fn reap(&mut self) -> usize {
+        self.look_at_clock();
         let mut completions = std::mem::take(&mut self.completions);
         let count = self.kernel.reap(&mut completions, BATCH);
         self.statistics.completions += count as u64;
@@ -173,8 +177,14 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
-    fn fire_timers(&mut self) {
+    fn look_at_clock(&mut self) -> u64 {
         let now_ns = self.kernel.now_ns();
+        self.now = Time::from_ns(now_ns);
+        now_ns
+    }
+
+    fn fire_timers(&mut self) {
+        let now_ns = self.look_at_clock();
         while let Some(timer) = self.timers.pop_due(now_ns) {
             self.on_timer(timer);
         }
@@ -257,8 +267,9 @@ impl<K: Kernel> Shard<K> {
 
     // --- what the other files use --------------------------------------------------------------
 
+    /// The time of this part of the turn.
     pub(crate) fn now(&self) -> Time {
-        Time::from_ns(self.kernel.now_ns())
+        self.now
     }
 
     pub(crate) fn mark_dirty(&mut self, key: SessionKey) {

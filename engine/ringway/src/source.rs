@@ -241,7 +241,7 @@ impl<K: Kernel> Shard<K> {
             .get(owner.0)
             .and_then(|session| session.bodies.get(&body));
         let before = retained
-            .and_then(|retained| retained.identity)
+            .and_then(|retained| retained.identity.as_deref())
             .map_or(0, |stat| i128::from(stat.size));
         let error = Error::SourceChanged {
             what: "size",
@@ -268,9 +268,9 @@ impl<K: Kernel> Shard<K> {
         let Some(retained) = session.bodies.get_mut(&body) else {
             return;
         };
-        let before = retained.identity;
+        let before = retained.identity.as_deref();
         let error = match (before, now) {
-            (Some(before), Ok(now)) => difference(&before, &now),
+            (Some(before), Ok(now)) => difference(before, &now),
             (_, Err(errno)) if errno != Errno::ECANCELED => Some(Error::Kernel {
                 operation: "stat the source file",
                 errno,
@@ -337,14 +337,14 @@ impl<K: Kernel> Shard<K> {
         owner: SessionKey,
         stream: StreamId,
         range: &FileRange,
-        identity: FileStat,
+        identity: Box<FileStat>,
     ) {
         if let Some(entry) = self.stream_mut(owner, stream) {
             entry.checks += 1;
         }
         let file = range.file.descriptor().clone();
         self.submit(
-            Purpose::SourceCheck(owner, stream, Box::new(identity)),
+            Purpose::SourceCheck(owner, stream, identity),
             Op::StatDescriptor { file },
         );
     }

@@ -43,7 +43,7 @@ pub(crate) enum Source {
     /// What it is.
     Known(Box<FileStat>),
     /// It cannot be looked at.
-    Failed(Error),
+    Failed(Box<Error>),
 }
 
 /// A receive that puts bytes where the application wants them.
