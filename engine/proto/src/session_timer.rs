@@ -10,6 +10,9 @@ use crate::session::Session;
 use crate::status::Status;
 use crate::time::Time;
 
+/// A peer that asks for more heartbeats than this does not get them.
+const HEARTBEAT_LEAST: Duration = Duration::from_millis(50);
+
 impl Session {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     #[must_use]
@@ -18,8 +21,9 @@ impl Session {
             return None;
         }
         let attached = |time| self.is_attached.then_some(time);
-        let heartbeat = self.config.heartbeat;
-        let liveness = self.links.iter().map(|link| link.next_timeout(heartbeat));
+        let (heartbeat, ping) = (self.config.heartbeat, self.ping_interval());
+        let liveness = self.links.iter();
+        let liveness = liveness.map(|link| link.next_timeout(heartbeat, ping));
         [
             self.settling_since().and_then(attached),
             self.ack_deadline.and_then(attached),
@@ -70,9 +74,9 @@ impl Session {
     }
 
     fn handle_heartbeat(&mut self, now: Time) {
-        let heartbeat = self.config.heartbeat;
+        let (heartbeat, ping) = (self.config.heartbeat, self.ping_interval());
         for (index, link) in self.links.iter_mut().enumerate() {
-            if now >= link.last_sent + heartbeat {
+            if now >= link.last_sent + ping {
                 link.owes_ping = true;
                 link.last_sent = now;
             }
@@ -82,6 +86,16 @@ impl Session {
                 self.events.push_back(Event::PeerSilent { link });
             }
         }
+    }
+
+    /// The side that has less patience sets the pace: its own pings may stand behind a body that
+    /// takes longer than it would wait for the answers.
+    fn ping_interval(&self) -> Duration {
+        let own = self.config.heartbeat;
+        self.peer_limits.map_or(own, |peer| {
+            let peer = Duration::from_millis(peer.heartbeat_ms);
+            own.min(peer.max(HEARTBEAT_LEAST))
+        })
     }
 
     /// Bytes arrived on `link` that cannot be reported as body yet: the peer is alive.
@@ -94,8 +108,8 @@ impl Session {
 
 impl LinkState {
     /// When a heartbeat is due on it, or silence is to be told.
-    fn next_timeout(&self, heartbeat: Duration) -> Time {
-        let ping = self.last_sent + heartbeat;
+    fn next_timeout(&self, heartbeat: Duration, ping: Duration) -> Time {
+        let ping = self.last_sent + ping;
         match self.listens() {
             true => ping.min(self.last_heard + heartbeat * 2),
             false => ping,

@@ -33,6 +33,27 @@ fn a_black_hole_is_noticed_within_two_intervals_and_told_once() {
     assert_eq!(pair.events(A).iter().filter(silent).count(), 1);
 }
 
+// B4
+/// Pings of the one with less patience stand behind the body that it sends.
+#[test]
+fn the_side_with_less_patience_sets_the_pace_of_both() {
+    let hasty = SessionConfig::default();
+    let patient = SessionConfig {
+        heartbeat: hasty.heartbeat * 100,
+        ..SessionConfig::default()
+    };
+    let mut pair = Pair::with_configs(hasty, patient);
+    pair.attach();
+    pair.run();
+    let interval = heartbeat(&pair);
+    for _ in 0..20 {
+        pair.pass(interval);
+        pair.pump(B);
+        pair.deliver(B, usize::MAX);
+    }
+    assert!(!pair.events(A).contains(&SILENT));
+}
+
 // B4, B5
 #[test]
 fn a_slow_or_idle_peer_is_not_taken_for_dead() {
