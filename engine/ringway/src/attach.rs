@@ -104,6 +104,8 @@ impl<K: Kernel> Shard<K> {
                     entry.count_retained();
                 }
                 self.note_disconnected(session, true);
+                // Its resume window runs from now on: the verdict may never arrive.
+                self.mark_dirty(session);
                 return Decision::New { epoch: claim.epoch };
             }
             // Two attempts of one dialer at the same time: the later one may try again.

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use ringway::{BodyChecksum, Config, Error, Status, StreamOptions};
-use ringway_sim::{CutKind, ShortIo, WorldConfig};
+use ringway::{
+    BodyChecksum, Config, ConnectOptions, Error, Keys, ListenOptions, Status, StreamOptions,
+};
+use ringway_sim::{CutKind, CutTarget, FaultConfig, ShortIo, Side, WorldConfig};
 
-use crate::scene::{Scene, TARGET};
+use crate::scene::{Scene, TARGET, key, race};
 
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -104,6 +106,42 @@ fn a_frame_that_takes_longer_than_silence_may_is_not_silence() {
     assert_eq!(statistics.losses.of("peer_silent"), 0);
     drop(listener);
     scene.end();
+}
+
+/// The dialer may come back for it, but not for ever.
+#[test]
+fn a_session_whose_dialer_was_lost_before_it_learnt_of_it_ends_with_its_window() {
+    let mut config = Config {
+        shards: 1,
+        ..Config::default()
+    };
+    config.session.resume_window = Duration::from_secs(2);
+    for offset in 1..600 {
+        let mut scene = Scene::two_hosts(1, WorldConfig::calm(), &config);
+        let (client, server) = (scene.engines[0].clone(), scene.engines[1].clone());
+        let world = scene.world.clone();
+        let options = ListenOptions::keyed(Keys::one(key()));
+        let listener = scene.run(WITHIN, async move { server.listen(TARGET, options).await });
+        world.cut_at(CutTarget::Next, Side::Dialer, offset, CutKind::Reset);
+        let options = ConnectOptions {
+            connect_timeout: Duration::from_millis(500),
+            ..ConnectOptions::keyed(key())
+        };
+        scene.run(WITHIN, async move {
+            let connecting = client.connect(TARGET, options);
+            let refusing = async {
+                let pause = Duration::from_micros(150);
+                client.sleep(pause).await.expect("sleeps");
+                let mut faults = FaultConfig::NONE;
+                faults.dial_refused_per_mille = 1000;
+                world.set_faults(faults);
+                std::future::pending::<()>().await;
+            };
+            drop(race(connecting, refusing).await);
+        });
+        drop(listener);
+        scene.end();
+    }
 }
 
 // S2, S11
