@@ -10,7 +10,7 @@
 //! meanwhile shares the next sync. A lone file never waits; a flood is bounded by two limits.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -212,7 +212,7 @@ async fn sync_batch(batch: &[Staged]) -> Vec<Option<Halt>> {
 }
 
 async fn by_file_system(batch: &[Staged]) -> Vec<Vec<usize>> {
-    let mut groups: HashMap<u64, Vec<usize>> = HashMap::new();
+    let mut groups: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
     let mut stats = Window::new();
     for (index, staged) in batch.iter().enumerate() {
         stats.push(async move { (index, staged.file.stat().await) });
@@ -245,7 +245,7 @@ async fn rename(staged: &Staged) -> Result<(), Halt> {
 
 /// Makes the renames durable, each directory once.
 async fn sync_directories(renamed: &mut [(Staged, Result<(), Halt>)]) {
-    let mut by_directory: HashMap<(u64, u64), Vec<usize>> = HashMap::new();
+    let mut by_directory: BTreeMap<(u64, u64), Vec<usize>> = BTreeMap::new();
     for (index, (staged, outcome)) in renamed.iter_mut().enumerate() {
         if outcome.is_err() {
             continue;

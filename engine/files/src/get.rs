@@ -122,13 +122,9 @@ impl GetRun {
         let plan = self.plan(&sources, &local).await?;
         let mut report = TransferReport::default();
         self.run.announce(&plan, &mut report);
-        for directory in &plan.directories {
-            local
-                .root
-                .make_directory(&directory.target)
-                .await
-                .map_err(of_local)?;
-        }
+        let directories = plan.directories.iter().map(|planned| &planned.target);
+        let made = local.root.make_directories(directories).await;
+        made.map_err(of_local)?;
         let get_file = GetFile {
             run: &self.run,
             options: &self.options,

@@ -3,12 +3,14 @@
 //! A path is walked name by name, each beneath the directory opened before it, and no symbolic
 //! link is followed: there is no text that leads outside, and no race that does.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use ringway::{Directory, Engine, Errno, FileKind, FileStat};
 
 use crate::failure::{At, Failure, Fault, Halt, is_errno};
+use crate::limits::BATCH_SYNC_SINGLY_MAX;
 use crate::names;
 use crate::path::RemotePath;
 
@@ -151,17 +153,42 @@ impl Root {
         }
     }
 
-    /// Makes a directory whose parent exists; fine if it is there. Returns whether it was made.
-    pub(crate) async fn make_directory(&self, path: &RemotePath) -> Result<bool, Halt> {
+    /// Makes directories, parents first, durably: else a crash takes the files in them away that
+    /// were said to be in place. Those that are there are fine, and made durable too: who made
+    /// them may have been killed before that.
+    pub(crate) async fn make_directories(
+        &self,
+        paths: impl Iterator<Item = &RemotePath>,
+    ) -> Result<(), Halt> {
+        let mut parents = BTreeSet::new();
+        for path in paths {
+            self.make_directory(path).await?;
+            parents.extend(path.parent());
+        }
+        let is_singly = parents.len() < BATCH_SYNC_SINGLY_MAX;
+        let mut flushed = BTreeSet::new();
+        for parent in parents {
+            let (directory, shown) = (self.enter(&parent).await?, self.show(&parent));
+            if is_singly {
+                directory.sync().await.at(&shown)?;
+            } else if flushed.insert(directory.stat("").await.at(&shown)?.device) {
+                directory.sync_file_system().await.at(&shown)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a directory whose parent exists; fine if it is there.
+    async fn make_directory(&self, path: &RemotePath) -> Result<(), Halt> {
         let target = self.target(path).await?;
         // Its final mode comes after its content: until then its owner must be able to write.
         let made = target.directory.make_directory(&target.name, 0o700).await;
         match made {
             Err(error) if is_errno(&error, Errno::EEXIST) => {}
-            other => return other.at(&target.shown).map(|()| true),
+            other => return other.at(&target.shown),
         }
         match target.look().await?.map(|stat| stat.kind) {
-            Some(FileKind::Directory) => Ok(false),
+            Some(FileKind::Directory) => Ok(()),
             Some(FileKind::Regular) => Err(target.fail(Fault::NotDirectory)),
             _ => Err(target.fail(Fault::NotRegular)),
         }

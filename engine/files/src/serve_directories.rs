@@ -17,8 +17,8 @@ impl Service {
     ) -> Result<(), Halt> {
         for path in paths {
             self.check_writable(path)?;
-            self.root.make_directory(path).await?;
         }
+        self.root.make_directories(paths.iter()).await?;
         reply(stream, &Reply::Done).await
     }
 

@@ -60,7 +60,14 @@ impl Service {
             return Ok(());
         }
         let range = source.file.range(offset, source.size() - offset);
-        let end = source.at(stream.send(range).await)?;
+        let end = match source.at(stream.send(range).await) {
+            // A reply would be taken for the body that was announced.
+            Err(Halt::Failed(failure)) => {
+                stream.reset(Status::source_failed(&failure.to_string()));
+                return Err(failure.into());
+            }
+            sent => sent?,
+        };
         match race(stream.acked(end), self.shared.interrupted.wait()).await {
             Either::First(acked) => source.at(acked),
             Either::Second(()) => {
