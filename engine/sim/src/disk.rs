@@ -44,7 +44,7 @@ pub(crate) struct Disk {
     device: u64,
     nodes: BTreeMap<u64, Node>,
     node_next: u64,
-    used: u64,
+    pub(crate) used: u64,
     pub(crate) faults: BTreeMap<(PathBuf, DiskCall), Errno>,
 }
 
@@ -279,7 +279,9 @@ impl Disk {
         let it = self.node(node)?;
         it.content().ok_or(Errno::EINVAL)?;
         let reserved = length.next_multiple_of(PAGE).max(it.reserved);
-        if reserved.saturating_sub(it.charged) > self.config.capacity_bytes - self.used {
+        if reserved.saturating_sub(it.charged)
+            > self.config.capacity_bytes.saturating_sub(self.used)
+        {
             return Err(Errno::ENOSPC);
         }
         self.node_mut(node)?.reserved = reserved;

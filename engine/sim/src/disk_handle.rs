@@ -167,6 +167,11 @@ impl DiskHandle {
         self.with(|disk, _| disk.config.capacity_bytes = bytes);
     }
 
+    /// Leaves room for so many further bytes.
+    pub fn leave_room(&self, bytes: u64) {
+        self.with(|disk, _| disk.config.capacity_bytes = disk.used.saturating_add(bytes));
+    }
+
     /// Flushes everything.
     pub fn sync(&self) {
         self.with(|disk, _| disk.sync_all());

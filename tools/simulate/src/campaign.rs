@@ -10,9 +10,6 @@ use crate::run::{RunOptions, run_seed};
 /// One seed of so many is run a second time, to see that it leaves the same trace.
 const SEEDS_PER_REPEAT: u64 = 50;
 
-/// After so many violations the rest is not run.
-const VIOLATIONS_MAX: usize = 20;
-
 /// Which seeds to run.
 #[derive(Clone, Copy, Debug)]
 pub struct Campaign {
@@ -22,6 +19,8 @@ pub struct Campaign {
     pub seeds: u64,
     /// Threads; each runs one seed at a time.
     pub jobs: usize,
+    /// After so many violations the rest is not run. Every seed below one that was run is.
+    pub violations_max: u64,
     /// How to run each.
     pub options: RunOptions,
 }
@@ -55,7 +54,7 @@ impl Campaign {
         std::thread::scope(|scope| {
             for _ in 0..self.jobs.max(1) {
                 scope.spawn(|| {
-                    while violations.load(Ordering::SeqCst) < VIOLATIONS_MAX as u64 {
+                    while violations.load(Ordering::SeqCst) < self.violations_max {
                         let seed = next.fetch_add(1, Ordering::SeqCst);
                         if seed >= end {
                             return;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   seed ─▶ run_seed ─▶ circumstances (a drawn world and configurations)
-//!                │      streams | lossy (drawn work, through the public API)
+//!                │      streams | lossy | files (drawn work, through the public API)
 //!                │      trouble (cuts, partitions, kills, crashes, disks that fail)
 //!                ▼
 //!             Scene: steps shards, tasks and time; after every step: inspect
@@ -22,6 +22,7 @@ pub mod campaign;
 mod circumstances;
 mod content;
 mod draw;
+mod files;
 mod inspect;
 mod load;
 mod lossy;
@@ -33,6 +34,7 @@ mod scene;
 mod script;
 mod sender;
 mod streams;
+mod tree;
 mod trouble;
 mod witness;
 

@@ -32,6 +32,9 @@ struct Options {
     /// Seeds at a time [default: one per core]
     #[arg(long)]
     jobs: Option<usize>,
+    /// Stop at the first violation, not at the twentieth
+    #[arg(long, conflicts_with = "seed")]
+    first: bool,
     /// Write a JSON document with the sums here
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -41,6 +44,7 @@ struct Options {
 enum Kind {
     Streams,
     Lossy,
+    Files,
 }
 
 impl Options {
@@ -50,6 +54,7 @@ impl Options {
             workload: self.workload.map(|kind| match kind {
                 Kind::Streams => Workload::Streams,
                 Kind::Lossy => Workload::Lossy,
+                Kind::Files => Workload::Files,
             }),
         }
     }
@@ -104,6 +109,7 @@ fn run_campaign(options: &Options) -> bool {
         from: options.from,
         seeds: options.seeds,
         jobs: options.jobs(),
+        violations_max: if options.first { 1 } else { 20 },
         options: options.run_options(),
     };
     let began = Instant::now();
@@ -148,6 +154,8 @@ fn print_faults<'a>(faults: impl Iterator<Item = (&'a &'static str, &'a u64)>) {
 }
 
 fn document(campaign: &Campaign, summary: &Summary, seconds: f64) -> String {
+    let violation = |(seed, text)| serde_json::json!({ "seed": seed, "text": text });
+    let violations: Vec<_> = summary.violations.iter().map(violation).collect();
     let document = serde_json::json!({
         "from": campaign.from,
         "seeds": summary.seeds,
@@ -158,7 +166,7 @@ fn document(campaign: &Campaign, summary: &Summary, seconds: f64) -> String {
         "bytes_moved": summary.bytes_moved,
         "virtual_seconds": summary.virtual_ns / 1_000_000_000,
         "trace_hash": format!("{:016x}", summary.trace_hash),
-        "violations": summary.violations.keys().collect::<Vec<_>>(),
+        "violations": violations,
     });
     format!("{document}\n")
 }

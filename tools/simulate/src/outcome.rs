@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 pub struct Outcome {
     /// Which seed.
     pub seed: u64,
-    /// Which work it drew: `streams` or `files`.
+    /// Which work it drew: `streams`, `lossy` or `files`.
     pub workload: &'static str,
     /// The hash over everything that happened; the same seed gives the same.
     pub trace_hash: u64,

@@ -8,7 +8,7 @@ use ringway_sim::World;
 
 use crate::draw::Draw;
 use crate::outcome::Outcome;
-use crate::{lossy, streams, witness};
+use crate::{files, lossy, streams, witness};
 
 /// Which kind of work a seed does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Workload {
     Streams,
     /// Lossy streams, at memory caps that make them lose.
     Lossy,
+    /// Trees of files that are put, got and listed.
+    Files,
 }
 
 impl Workload {
@@ -26,6 +28,7 @@ impl Workload {
         match self {
             Self::Streams => "streams",
             Self::Lossy => "lossy",
+            Self::Files => "files",
         }
     }
 }
@@ -69,6 +72,7 @@ pub fn run_seed(seed: u64, options: RunOptions) -> Outcome {
     let mut draw = Draw::new(seed, 11);
     let drawn = match draw.below(100) {
         0..10 => Workload::Lossy,
+        10..25 => Workload::Files,
         _ => Workload::Streams,
     };
     let workload = options.workload.unwrap_or(drawn);
@@ -79,6 +83,7 @@ pub fn run_seed(seed: u64, options: RunOptions) -> Outcome {
     let (_, panics) = witness::watch(|| match workload {
         Workload::Streams => streams::run(seed, &context),
         Workload::Lossy => lossy::run(seed, &context),
+        Workload::Files => files::run(seed, &context),
     });
     let violation = (!panics.is_empty()).then(|| panics.join("\n"));
     outcome(seed, workload, &context, violation)

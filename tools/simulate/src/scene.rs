@@ -25,16 +25,22 @@ const ROUNDS_MAX: u64 = 3_000_000;
 /// Turns of all shards at one moment of virtual time after which they are taken to spin.
 const ROUNDS_AT_ONCE_MAX: u64 = 300_000;
 
-/// Within this everything must have come back after a run, grace times and linger included.
-const QUIET_WITHIN: Duration = Duration::from_secs(60);
+/// Within this everything must have come back after a run: grace times, linger, and the resume
+/// window of sessions whose dialer never came to know of them.
+const QUIET_WITHIN: Duration = Duration::from_secs(180);
 
 /// The whole of what the shards may be asked to do by one run is inspected so often.
 const ROUNDS_PER_INSPECTION: u64 = 32;
+
+/// Where Linux tells which run of the kernel this is (random(4)).
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// A future with a name, to say who hangs, and the process that it belongs to.
 struct Task {
     name: String,
     process: Option<HostId>,
+    /// It goes on until it is told to end: nobody waits for it before.
+    is_serving: bool,
     future: Pin<Box<dyn Future<Output = ()>>>,
 }
 
@@ -61,10 +67,24 @@ pub struct Spawner {
 impl Spawner {
     /// Starts a future. Its name is shown when it hangs.
     pub fn spawn(&self, name: impl Into<String>, future: impl Future<Output = ()> + 'static) {
+        self.add(name.into(), false, Box::pin(future));
+    }
+
+    /// As [`spawn`](Self::spawn), for one that ends when it is told to.
+    pub fn spawn_serving(
+        &self,
+        name: impl Into<String>,
+        future: impl Future<Output = ()> + 'static,
+    ) {
+        self.add(name.into(), true, Box::pin(future));
+    }
+
+    fn add(&self, name: String, is_serving: bool, future: Pin<Box<dyn Future<Output = ()>>>) {
         self.new.borrow_mut().push(Task {
-            name: name.into(),
+            name,
             process: self.process,
-            future: Box::pin(future),
+            is_serving,
+            future,
         });
     }
 
@@ -96,6 +116,8 @@ pub struct Scene {
     processes: Vec<Process>,
     tasks: Vec<Slot>,
     inspector: Inspector,
+    /// Machines that were switched on, and on again.
+    boots: u64,
     rounds: u64,
     rounds_at_once: u64,
 }
@@ -138,6 +160,7 @@ impl Scene {
             processes: Vec::new(),
             tasks: Vec::new(),
             inspector: Inspector::default(),
+            boots: 0,
             rounds: 0,
             rounds_at_once: 0,
         }
@@ -149,7 +172,15 @@ impl Scene {
         let address = format!("10.0.0.{number}").parse().expect("an address");
         let host = self.world.add_host(&format!("node-{number}"), &[address]);
         self.hosts.push(host);
+        self.boot(host);
         host
+    }
+
+    /// A machine's kernel has started: it says so by another id than any before.
+    fn boot(&mut self, host: HostId) {
+        self.boots += 1;
+        let id = format!("{:032x}\n", self.boots);
+        self.world.disk(host).plant_file(BOOT_ID, id.as_bytes());
     }
 
     /// Starts an engine with as many shards as the configuration says, at least one.
@@ -176,6 +207,7 @@ impl Scene {
     /// Cuts the power of a machine; it is up again at once, with nothing running on it.
     pub fn crash(&mut self, host: HostId) {
         self.world.crash_machine(host);
+        self.boot(host);
         self.bury(host);
     }
 
@@ -221,6 +253,19 @@ impl Scene {
     pub fn run_all(&mut self, within: Duration) {
         self.until("all futures", within, |scene| {
             scene.tasks.is_empty() && scene.spawner.new.borrow().is_empty()
+        });
+    }
+
+    /// Runs everything until every future has ended but those that serve others.
+    ///
+    /// # Panics
+    /// If that takes longer, or for ever.
+    #[track_caller]
+    pub fn run_all_but_serving(&mut self, within: Duration) {
+        self.until("all futures but those that serve", within, |scene| {
+            let mut tasks = scene.tasks.iter().map(|slot| &slot.task);
+            let new = scene.spawner.new.borrow();
+            tasks.all(|task| task.is_serving) && new.iter().all(|task| task.is_serving)
         });
     }
 

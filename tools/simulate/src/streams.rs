@@ -50,10 +50,10 @@ impl Topology {
 /// Two engines and what is between them.
 pub(crate) struct Pair {
     pub(crate) scene: Scene,
-    hosts: [HostId; 2],
-    engines: [Engine; 2],
-    configs: [Config; 2],
-    target: &'static str,
+    pub(crate) hosts: [HostId; 2],
+    pub(crate) engines: [Engine; 2],
+    pub(crate) configs: [Config; 2],
+    pub(crate) target: &'static str,
     sessions_made: u64,
     /// Disks or memory fail now and then: streams may say so.
     have_disks_failed: bool,

@@ -10,6 +10,7 @@ fn run(workload: Workload, seeds: u64) -> Summary {
         from: 0,
         seeds,
         jobs: 1,
+        violations_max: 20,
         options: RunOptions {
             trace: false,
             workload: Some(workload),
@@ -37,6 +38,12 @@ fn every_byte_and_record_arrives_once_whatever_happens() {
 fn what_arrives_of_a_lossy_stream_is_whole_and_every_gap_is_told() {
     let summary = run(Workload::Lossy, 100);
     assert!(summary.faults["records_left_out"] > 0);
+}
+
+#[test]
+fn files_are_whole_or_absent_and_in_the_end_where_they_belong() {
+    let summary = run(Workload::Files, 60);
+    assert!(summary.faults["process_killed"] > 0 && summary.faults["file_changed"] > 0);
 }
 
 #[test]
