@@ -224,7 +224,11 @@ impl Session {
         };
         let receive = &mut state.receive;
         let from = receive.received;
-        receive.received = from.max(arriving.offset + arriving.taken);
+        let taken = match cfg!(ringway_mutant = "partial_frame_acked") {
+            false => arriving.taken,
+            true => arriving.length,
+        };
+        receive.received = from.max(arriving.offset + taken);
         receive.unacked += receive.received - from;
         let new = receive.received - from;
         self.credit.receive(from, receive.received);
@@ -360,7 +364,9 @@ impl Session {
             }
             // What was lost in flight counted against the session: it is returned at once.
             self.credit.receive(from, offset);
-            self.credit.consume(from, offset);
+            if !cfg!(ringway_mutant = "reset_credit_not_returned") {
+                self.credit.consume(from, offset);
+            }
             self.watch_reader(now, id);
             self.events.push_back(Event::Reset {
                 stream: id,

@@ -91,7 +91,7 @@ impl ReceiveStream {
     pub(crate) fn position(&self, stream: StreamId) -> ResumeEntry {
         ResumeEntry {
             stream,
-            received: self.received,
+            received: self.received + u64::from(cfg!(ringway_mutant = "ack_off_by_one")),
             records: self.records,
             consumed: self.consumed,
             credit: self.credit,
@@ -107,7 +107,10 @@ impl ReceiveStream {
                 offset,
                 records,
                 is_told,
-            } if !*is_told && *offset == self.received && *records == self.records => {
+            } if !*is_told
+                && (*offset == self.received || cfg!(ringway_mutant = "end_before_last_data"))
+                && (*records == self.records || cfg!(ringway_mutant = "end_before_last_data")) =>
+            {
                 *is_told = true;
                 Some((Status::clone(status), *offset))
             }

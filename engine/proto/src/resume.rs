@@ -94,7 +94,9 @@ impl Session {
         // What of streams that are still to be brought over is in flight counts no more.
         self.statistics.unacked_bytes = 0;
         self.set.begin();
-        self.credit.owe();
+        if !cfg!(ringway_mutant = "lost_credit_not_restated") {
+            self.credit.owe();
+        }
         self.owes_stream_credit = true;
         self.owe_bulk();
         self.owes_drain = self.is_draining;
@@ -308,9 +310,10 @@ impl Session {
             return Ok(());
         };
         state.send.forget_gaps_behind(0);
-        if id.opener() != self.side || id.index() < seen {
+        let is_replayed = cfg!(ringway_mutant = "completed_stream_replayed");
+        if (id.opener() != self.side || id.index() < seen) && !is_replayed {
             self.ended_at_peer(now, id)?;
-        } else {
+        } else if !is_replayed {
             // Never heard of there: from the start, if it is still there.
             let (acked, records) = state.send.position();
             if state.is_known || acked > 0 || records > 0 {

@@ -337,7 +337,7 @@ impl SendStream {
         self.cursor = 0;
         self.cursor_bytes = 0;
         self.in_flight = 0;
-        self.is_finish_sent = false;
+        self.is_finish_sent &= cfg!(ringway_mutant = "lost_finish_not_restated");
         self.is_record_under_way = false;
         self.forget_gaps_under_way();
         self.skip_acked();

@@ -129,6 +129,9 @@ impl<K: Kernel> Shard<K> {
                 connection.ingress.writes.push_back(write);
                 self.file_holds(owner, stream, count as u64);
                 self.body_taken(key, count as u64, false);
+                if cfg!(ringway_mutant = "body_acked_before_written") {
+                    self.body_stored(key, count as u64);
+                }
                 Some(count)
             }
         }

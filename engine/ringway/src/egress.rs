@@ -188,8 +188,20 @@ impl<K: Kernel> Shard<K> {
                 self.take_memory(key, offer, &BufferRef::Bytes(bytes), path, out)
             }
             Payload::Lease(lease) => {
+                #[cfg(ringway_mutant = "lease_freed_at_notification")]
+                self.retain_copy(key, offer.body, &lease);
                 self.take_memory(key, offer, &BufferRef::Lease(lease), path, out)
             }
+        }
+    }
+
+    /// The lease is its op's alone; what is sent again comes from elsewhere.
+    #[cfg(ringway_mutant = "lease_freed_at_notification")]
+    fn retain_copy(&mut self, key: ConnectionKey, body: ringway_proto::BodyId, bytes: &[u8]) {
+        let owner = self.connections.get(key.0).map(|it| it.session);
+        let session = owner.and_then(|owner| self.sessions.get_mut(owner.0));
+        if let Some(retained) = session.and_then(|session| session.bodies.get_mut(&body)) {
+            retained.payload = Payload::Bytes(bytes::Bytes::copy_from_slice(bytes));
         }
     }
 

@@ -224,6 +224,7 @@ impl<K: Kernel> Shard<K> {
             (Payload::Lease(lease), _) => {
                 if let Some(entry) = session.streams.get_mut(&retained.stream)
                     && entry.is_reset
+                    && !cfg!(ringway_mutant = "reset_lease_not_fenced")
                 {
                     entry.unfenced.push(lease);
                 }

@@ -22,6 +22,7 @@ use crate::floor;
 use crate::header;
 use crate::invocation::Invocation;
 use crate::layers;
+use crate::mutants;
 use crate::simulate;
 use crate::workspace::Workspace;
 use step::{Choice, Step};
@@ -72,6 +73,7 @@ fn run_step(step: Step, workspace: &Workspace) -> Result<()> {
         Step::C => c_interface::run(workspace),
         Step::Doc => shown(&rustdoc()),
         Step::Simulate => simulate::run_fresh(workspace, SIMULATED_SEEDS),
+        Step::Mutants => mutants::run(workspace, &mutants::Options::all()),
         Step::Mask => mask::run(workspace),
         Step::User => ordinary_user::run(workspace),
         Step::Floor => floor::run(workspace, &floor::Options::default()),

@@ -45,6 +45,12 @@ pub enum Failure {
     /// The shared library offers other functions than the header declares.
     #[error("the shared library and the header differ in: {names}")]
     Symbols { names: String },
+    /// Planted bugs that the simulator overlooks.
+    #[error("{} not found within the stated number of seeds (tools/xtask/src/mutants/table.rs):{}", count(.0.len(), "mutant"), list(.0))]
+    Missed(Vec<String>),
+    /// What finds planted bugs finds something without any.
+    #[error("without a planted bug the same seeds violate something: {text}")]
+    Unmutated { text: String },
     /// A step of `ci` failed.
     #[error(
         "step `{step}`: {source}\n\nrepeat the command:  {repeat}\nrepeat the step:     cargo xtask ci --only {step}"

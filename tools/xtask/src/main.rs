@@ -2,7 +2,7 @@
 //!
 //! A job is a module with `Options` and `run`: [`layers`] guards the floors of the house, [`ci`] is
 //! what continuous integration calls, [`floor`] boots the oldest supported kernel, [`simulate`] runs
-//! campaigns on the simulated one, [`compare`] measures beside others, [`fuzz`] feeds the protocol what a fuzzer makes up, [`asan`] runs the real kernel's tests under
+//! campaigns on the simulated one, [`mutants`] shows what these find, [`compare`] measures beside others, [`fuzz`] feeds the protocol what a fuzzer makes up, [`asan`] runs the real kernel's tests under
 //! AddressSanitizer, [`header`] and [`install`] make what C programs build with, [`abi`] guards those that were built before. Below them stand
 //! the three things every job uses: the [`workspace`] as cargo describes it, an [`invocation`] (a
 //! command that can show itself the way a person would type it), and a [`failure`].
@@ -25,6 +25,7 @@ mod install;
 mod invocation;
 mod layers;
 mod manual;
+mod mutants;
 #[cfg(test)]
 mod risks;
 mod simulate;
@@ -60,6 +61,7 @@ enum Job {
     Fuzz(fuzz::Options),
     Asan(asan::Options),
     Simulate(simulate::Options),
+    Mutants(mutants::Options),
     Header(header::Options),
     Install(install::Options),
     Abi(abi::Options),
@@ -76,6 +78,7 @@ impl Job {
             Self::Fuzz(options) => fuzz::run(&workspace, options),
             Self::Asan(options) => asan::run(&workspace, options),
             Self::Simulate(options) => simulate::run(&workspace, options),
+            Self::Mutants(options) => mutants::run(&workspace, options),
             Self::Header(options) => header::run(&workspace, options),
             Self::Abi(options) => abi::run(&workspace, options),
             Self::Install(options) => install::run(&workspace, options),

@@ -4,16 +4,17 @@
 //! picks the range and keeps the [`ledger`].
 
 mod ledger;
+mod report;
 
-use std::fs;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::artifact;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::invocation::Invocation;
 use crate::workspace::Workspace;
 use ledger::{Ledger, Row};
+pub use report::Report;
 
 /// Run whole engines on the simulated kernel, one drawn world per seed
 ///
@@ -33,7 +34,7 @@ pub struct Options {
     /// Print the trace of that seed, and what the engines log
     #[arg(long, requires = "seed")]
     trace: bool,
-    /// Only this kind of work: streams or files
+    /// Only this kind of work: streams, lossy or files
     #[arg(long, value_name = "KIND")]
     workload: Option<String>,
     /// Seeds at a time [default: one per core]
@@ -79,7 +80,7 @@ pub fn run_fresh(workspace: &Workspace, seeds: u64) -> Result<()> {
 }
 
 fn build() -> Invocation {
-    Invocation::cargo().args(["build", "--release", "-p", "ringway-simulate"])
+    Invocation::cargo().args(["build", "--profile", "campaign", "-p", "ringway-simulate"])
 }
 
 fn campaign(program: &Path, from: u64, seeds: u64, report: &Path) -> Invocation {
@@ -102,33 +103,6 @@ fn with_options(mut simulate: Invocation, options: &Options) -> Invocation {
         simulate = simulate.args(["--jobs", &jobs.to_string()]);
     }
     simulate
-}
-
-/// Where the program writes its sums.
-struct Report {
-    path: std::path::PathBuf,
-    /// Removed when it is dropped.
-    _scratch: tempfile::TempDir,
-}
-
-impl Report {
-    fn new() -> Result<Self> {
-        let scratch = tempfile::tempdir().map_err(Failure::file(&std::env::temp_dir()))?;
-        Ok(Self {
-            path: scratch.path().join("report.json"),
-            _scratch: scratch,
-        })
-    }
-
-    fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn read(&self) -> Result<serde_json::Value> {
-        let text = fs::read_to_string(self.path()).map_err(Failure::file(self.path()))?;
-        serde_json::from_str(&text)
-            .map_err(|error| Failure::file(self.path())(std::io::Error::other(error)))
-    }
 }
 
 /// The commit that is checked out, short; marked when files differ from it.

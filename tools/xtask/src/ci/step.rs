@@ -23,6 +23,8 @@ pub enum Step {
     Doc,
     /// Seeds that nobody has run before leave no violation on the simulated kernel
     Simulate,
+    /// The simulator finds every planted bug
+    Mutants,
     /// The tests pass without each kernel feature that an older kernel lacks
     Mask,
     /// The tests pass for a user without any privilege and with little locked memory
@@ -75,6 +77,7 @@ impl Step {
             Self::C => "cargo xtask ci --only c",
             Self::Doc => "RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --workspace",
             Self::Simulate => "cargo xtask ci --only simulate",
+            Self::Mutants => "cargo xtask mutants",
             Self::Mask => "cargo xtask ci --only mask",
             Self::User => "cargo xtask ci --only user",
             Self::Floor => "cargo xtask floor",

@@ -79,7 +79,7 @@ mod tests {
     fn a_campaign_goes_on_behind_the_last_one() {
         let document = serde_json::json!({
             "from": 100, "seeds": 50, "seconds": 1.5, "bytes_moved": 2_000_000_000_u64,
-            "faults": {"short_io": 3, "broken": 1}, "violations": [7],
+            "faults": {"short_io": 3, "broken": 1}, "violations": [{"seed": 7, "text": "a byte is lost"}],
         });
         let row = Row::new(&document, "2026-01-02", "abc").0;
         assert_eq!(
