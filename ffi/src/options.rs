@@ -489,7 +489,7 @@ impl ringway_connect_options {
     ) -> Result<ConnectOptions> {
         insecure(keys, self.insecure)?;
         let mut options = match keys {
-            Some(keys) => ConnectOptions::keyed(keys.own()),
+            Some(keys) => ConnectOptions::keys(keys),
             None => ConnectOptions::insecure(),
         };
         set_duration(&mut options.connect_timeout, self.connect_timeout_ns);

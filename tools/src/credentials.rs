@@ -25,9 +25,7 @@ impl Credentials {
     /// How to connect with them.
     pub(crate) fn connect_options(&self) -> Result<ConnectOptions, Failure> {
         let keys = self.keys()?;
-        Ok(keys.map_or_else(ConnectOptions::insecure, |keys| {
-            ConnectOptions::keyed(keys.own())
-        }))
+        Ok(keys.map_or_else(ConnectOptions::insecure, |keys| ConnectOptions::keys(&keys)))
     }
 
     /// How to listen with them; `anywhere` counts only without keys.

@@ -14,7 +14,6 @@ use crate::config::{AuthenticationMode, ListenOptions};
 use crate::handshake::{Machine, Origin};
 use crate::listener::ListenerShared;
 use crate::purpose::Purpose;
-use crate::queue::Queue;
 use crate::shard::Shard;
 use crate::target::Target;
 use crate::timers::Timer;
@@ -56,12 +55,8 @@ impl<K: Kernel> Shard<K> {
             Ok(tcp @ Address::Tcp(_)) => tcp,
             _ => address,
         };
-        let shared = Arc::new(ListenerShared {
-            address,
-            options,
-            sessions: Queue::default(),
-            mailbox: self.mailbox.clone(),
-        });
+        let shared = ListenerShared::new(address, options, self.mailbox.clone());
+        let shared = Arc::new(shared);
         let key = self.listeners.insert(ListenerEntry {
             shared: Arc::clone(&shared),
             socket,

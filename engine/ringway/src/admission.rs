@@ -6,7 +6,6 @@
 use ringway_io::Kernel;
 use ringway_proto::{Claim, CloseReason, Refusal, RefusalCode, Side};
 
-use crate::config::AuthenticationMode;
 use crate::key_limits::KeyLimits;
 use crate::listener::ListenerShared;
 use crate::session::SessionKey;
@@ -81,8 +80,8 @@ impl<K: Kernel> Shard<K> {
 
 /// What the peer's key may take.
 pub(crate) fn limits_of(claim: &Claim, listener: &ListenerShared) -> KeyLimits {
-    match (&listener.options.authentication, &claim.peer.key_id) {
-        (AuthenticationMode::Keyed(keys), Some(id)) => keys.limits_of(id),
+    match (listener.keys(), &claim.peer.key_id) {
+        (Some(keys), Some(id)) => keys.limits_of(id),
         _ => KeyLimits::default(),
     }
 }

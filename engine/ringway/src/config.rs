@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringway_io::{Capabilities, Capability};
-use ringway_proto::{Priority, SessionConfig};
+use ringway_proto::{Key, Priority, SessionConfig};
 
 use crate::faults::Faults;
 use crate::key_file::{Keys, NamedKey};
@@ -179,6 +179,9 @@ impl fmt::Debug for Connector {
 pub struct ConnectOptions {
     /// The key to prove; `None` only towards a peer that was told to be insecure.
     pub key: Option<NamedKey>,
+    /// What the key was before it was changed: a peer that does not have the new one yet is met
+    /// with it, also when a session is resumed (docs/WIRE.md, W-1.13).
+    pub previous_key: Option<Key>,
     /// How long the first connection may take in all, retries included.
     pub connect_timeout: Duration,
     /// How long one attempt may take, handshake included.
@@ -205,11 +208,22 @@ impl ConnectOptions {
         }
     }
 
+    /// With the first of these keys, and with what stands behind it under the same id: the one
+    /// before.
+    #[must_use]
+    pub fn keys(keys: &Keys) -> Self {
+        Self {
+            previous_key: keys.previous(),
+            ..Self::keyed(keys.own())
+        }
+    }
+
     /// Without authentication: anybody who answers there is believed.
     #[must_use]
     pub fn insecure() -> Self {
         Self {
             key: None,
+            previous_key: None,
             connect_timeout: Duration::from_secs(10),
             attempt_timeout: Duration::from_secs(5),
             backoff: Backoff::default(),

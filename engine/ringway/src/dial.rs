@@ -325,7 +325,8 @@ impl<K: Kernel> Shard<K> {
             dial.session,
             dial.epoch,
             nonce,
-        );
+        )
+        .with_previous(dial.redial.options.previous_key.clone());
         // Best effort: a Unix socket has no such option.
         let _ = self.kernel.set_option(&socket, SocketOption::NoDelay(true));
         let handshake = self.begin_handshake(socket, Machine::Dial(machine), Origin::Dial(key));

@@ -16,7 +16,6 @@ use ringway_proto::{
     Refusal, RefusalCode,
 };
 
-use crate::config::AuthenticationMode;
 use crate::dial::{DialFor, DialKey, nanoseconds};
 use crate::error::ConnectError;
 use crate::listener::ListenerShared;
@@ -291,10 +290,8 @@ impl<K: Kernel> Shard<K> {
         else {
             return;
         };
-        let named = match &listener.options.authentication {
-            AuthenticationMode::Keyed(keys) => keys.find(id),
-            AuthenticationMode::Insecure { .. } => None,
-        };
+        let keys = listener.keys();
+        let named = keys.as_ref().and_then(|keys| keys.find(id));
         accept.provide_key(named.map(|named| KeyGrant::any_name(named.key.clone())));
     }
 

@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use ringway_proto::Status;
 
 use crate::Error;
+use crate::piece_run::{PieceRun, is_small};
 use crate::wakers::Wakers;
 
 /// A piece of a stream, in order and without gaps.
@@ -65,6 +66,8 @@ enum Waiting {
     /// A chunk, and how many empty records follow it at the same place: they take no credit, so a
     /// run of them must take no memory either.
     Chunk { chunk: Chunk, empty_records: u64 },
+    /// Small pieces, of which each would cost more than it carries.
+    Run(Box<PieceRun>),
     /// A gap, and how many bytes are to be reported as consumed with it.
     Gap { gap: Gap, consumed: u64 },
 }
@@ -86,6 +89,9 @@ pub(crate) struct Inbox(Mutex<State>);
 
 /// Consumption is reported in steps of this size, or when the inbox is empty.
 const REPORT_BYTES: u64 = 64 << 10;
+
+/// Chunks of a record are joined while they are smaller: beyond, a chunk's own cost is nothing.
+const JOINED_BYTES_MAX: usize = 4 << 10;
 
 /// What a poll of the inbox gives: the value, and how many bytes to report as consumed.
 pub(crate) type Taken<T> = (T, u64);
@@ -231,7 +237,7 @@ impl Inbox {
             && let Some(chunk) = state.take_chunk()
         {
             consumed += chunk.bytes.len() as u64;
-            state.record.push_back(chunk);
+            state.push_to_record(chunk);
         }
         if let Some((gap, skipped)) = state.take_gap_before_record() {
             return Poll::Ready(Err((Error::Gap(gap), consumed + skipped)));
@@ -281,17 +287,66 @@ impl Inbox {
 
 impl State {
     fn push(&mut self, chunk: Chunk) {
-        if chunk.bytes.is_empty()
-            && chunk.end_of_record
-            && let Some(Waiting::Chunk { empty_records, .. }) = self.chunks.back_mut()
-        {
-            *empty_records += 1;
+        if chunk.bytes.is_empty() && chunk.end_of_record {
+            match self.chunks.back_mut() {
+                Some(Waiting::Chunk { empty_records, .. }) => return *empty_records += 1,
+                Some(Waiting::Run(run)) => return run.push_empty_record(),
+                Some(Waiting::Gap { .. }) | None => {}
+            }
+        }
+        if is_small(&chunk) && self.gather(&chunk) {
             return;
         }
         self.chunks.push_back(Waiting::Chunk {
             chunk,
             empty_records: 0,
         });
+    }
+
+    /// Puts a small piece to small ones that wait. False: what waits last is none.
+    fn gather(&mut self, chunk: &Chunk) -> bool {
+        let Some(last) = self.chunks.back_mut() else {
+            return false;
+        };
+        match last {
+            Waiting::Run(run) if run.has_room(chunk) => run.push(chunk),
+            Waiting::Chunk {
+                chunk: before,
+                empty_records,
+            } if is_small(before) => {
+                let mut run = PieceRun::new(before, *empty_records);
+                run.push(chunk);
+                *last = Waiting::Run(Box::new(run));
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Adds a chunk to the record that is being gathered. Small ones are joined as their sizes
+    /// meet, so that a record in pieces of a byte costs little more than its bytes.
+    fn push_to_record(&mut self, chunk: Chunk) {
+        self.record.push_back(chunk);
+        while let Some((before, last)) = self.last_two_of_record()
+            && last.bytes.len() >= before.bytes.len()
+            && last.bytes.len() < JOINED_BYTES_MAX
+        {
+            let joined = Chunk {
+                bytes: [&before.bytes[..], &last.bytes[..]].concat().into(),
+                offset: before.offset,
+                end_of_record: last.end_of_record,
+            };
+            self.record.truncate(self.record.len() - 2);
+            self.record.push_back(joined);
+        }
+    }
+
+    /// The last two chunks, if they lie in one record and touch.
+    fn last_two_of_record(&self) -> Option<(&Chunk, &Chunk)> {
+        let last = self.record.back()?;
+        let before = self.record.get(self.record.len().checked_sub(2)?)?;
+        let is_joint = before.offset + before.bytes.len() as u64 == last.offset;
+        (is_joint && !before.end_of_record).then_some((before, last))
     }
 
     /// The gap that comes next. One that was put back may come before chunks that were, too.
@@ -327,6 +382,13 @@ impl State {
 
     /// The oldest chunk that no record has taken; none if a gap comes before it.
     fn take_chunk(&mut self) -> Option<Chunk> {
+        if let Some(Waiting::Run(run)) = self.chunks.front_mut() {
+            let chunk = run.pop();
+            if run.is_empty() {
+                self.forget_first();
+            }
+            return chunk;
+        }
         let Some(Waiting::Chunk {
             chunk,
             empty_records,
@@ -343,15 +405,19 @@ impl State {
             };
             return Some(std::mem::replace(chunk, empty));
         }
+        match self.forget_first() {
+            Some(Waiting::Chunk { chunk, .. }) => Some(chunk),
+            _ => None,
+        }
+    }
+
+    fn forget_first(&mut self) -> Option<Waiting> {
         let first = self.chunks.pop_front();
         if self.chunks.is_empty() {
             // Most streams are idle most of the time: theirs need no room.
             self.chunks = VecDeque::new();
         }
-        match first {
-            Some(Waiting::Chunk { chunk, .. }) => Some(chunk),
-            _ => None,
-        }
+        first
     }
 
     fn pop(&mut self) -> Option<Taken<Chunk>> {
@@ -480,7 +546,7 @@ mod tests {
     #[test]
     fn a_lent_chunk_is_owed_once_even_between_counted_ones() {
         let inbox = Inbox::default();
-        inbox.push(chunk(b"ab", 0, false));
+        inbox.push(chunk(b"ab", 0, true));
         inbox.push(chunk(b"cde", 2, true));
         inbox.push(chunk(b"f", 5, true));
         let Poll::Ready(Ok((Some(_), 0))) = inbox.poll_chunk(&mut context()) else {
@@ -538,13 +604,47 @@ mod tests {
             inbox.push(chunk(b"", 1, true));
         }
         inbox.push(chunk(b"y", 1, true));
-        assert_eq!(inbox.lock().chunks.len(), 2);
+        assert!(inbox.lock().chunks.len() <= 2);
         assert_eq!(inbox.try_pop().expect("there").0, chunk(b"x", 0, false));
         for _ in 0..1000 {
             assert_eq!(inbox.try_pop().expect("there").0, chunk(b"", 1, true));
         }
         assert_eq!(inbox.try_pop().expect("there").0, chunk(b"y", 1, true));
         assert!(inbox.is_empty());
+    }
+
+    /// Credit is counted in bytes: a peer must not make it cost a hundred times as much.
+    #[test]
+    fn a_flood_of_records_of_one_byte_is_kept_in_a_few_blocks_and_none_is_lost() {
+        const COUNT: u64 = 300_000;
+        let inbox = Inbox::default();
+        for offset in 0..COUNT {
+            inbox.push(chunk(b"x", offset, true));
+        }
+        assert_eq!(inbox.lock().chunks.len() as u64, COUNT.div_ceil(64 << 10));
+        for offset in 0..COUNT {
+            let (taken, _) = inbox.try_pop().expect("there");
+            assert_eq!(taken, chunk(b"x", offset, true));
+        }
+        assert!(inbox.is_empty());
+    }
+
+    #[test]
+    fn a_record_in_pieces_of_one_byte_is_gathered_in_a_few_chunks() {
+        const COUNT: u64 = 100_000;
+        let inbox = Inbox::default();
+        for offset in 0..COUNT {
+            inbox.push(chunk(b"x", offset, offset + 1 == COUNT));
+            if offset + 1 < COUNT {
+                assert!(inbox.poll_record(COUNT, &mut context()).is_pending());
+            }
+        }
+        let held = inbox.lock().record.len() as u64;
+        assert!(held <= COUNT / 4096 + 16, "{held} chunks");
+        let Poll::Ready(Ok((Some(record), _))) = inbox.poll_record(COUNT, &mut context()) else {
+            panic!("a whole record was there")
+        };
+        assert_eq!(record.len() as u64, COUNT);
     }
 
     #[test]

@@ -5,6 +5,9 @@
 //! ringway-key-1 <key id> <64 hex digits> [sessions=<n>] [streams=<n>] [retained=<bytes>]
 //! ```
 //!
+//! The first key is the user's own, to connect with. A second line with its id holds what it was
+//! before, while the key is being changed (docs/decisions/key-rotation.md).
+//!
 //! What stands behind a key bounds what its holder may take ([`KeyLimits`]).
 //!
 //! The file is made on first use with mode 0600 in a directory of mode 0700, so that one user's
@@ -102,7 +105,8 @@ impl Keys {
         }
     }
 
-    /// One more key; it takes the place of one with the same id that is not the first.
+    /// One more key; it takes the place of one with the same id that is not the first. With the
+    /// id of the first it is what that key was before ([`previous`](Self::previous)).
     #[must_use]
     pub fn with(mut self, key: NamedKey) -> Self {
         self.others.insert(key.id.to_string(), key);
@@ -250,6 +254,13 @@ impl Keys {
     #[must_use]
     pub fn own(&self) -> NamedKey {
         self.own.clone()
+    }
+
+    /// What that key was before it was changed: the one that follows under the same id.
+    #[must_use]
+    pub fn previous(&self) -> Option<Key> {
+        let before = self.others.get(&self.own.id.to_string());
+        before.map(|named| named.key.clone())
     }
 
     /// The key of that name.

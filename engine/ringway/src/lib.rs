@@ -65,6 +65,7 @@ mod metric;
 mod outbox;
 mod path_table;
 mod payload;
+mod piece_run;
 mod prometheus;
 mod purpose;
 mod queue;

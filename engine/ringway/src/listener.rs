@@ -2,12 +2,13 @@
 
 use std::future::poll_fn;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ringway_io::Address;
 
 use crate::Error;
-use crate::config::ListenOptions;
+use crate::config::{AuthenticationMode, ListenOptions};
+use crate::key_file::Keys;
 use crate::mailbox::Mailbox;
 use crate::message::Message;
 use crate::queue::Queue;
@@ -19,8 +20,35 @@ use crate::session::Session;
 pub(crate) struct ListenerShared {
     pub(crate) address: Address,
     pub(crate) options: ListenOptions,
+    /// Those of the options, or what took their place.
+    keys: Mutex<Option<Arc<Keys>>>,
     pub(crate) sessions: Queue<Session, Error>,
     pub(crate) mailbox: Mailbox,
+}
+
+impl ListenerShared {
+    pub(crate) fn new(address: Address, options: ListenOptions, mailbox: Mailbox) -> Self {
+        let keys = match &options.authentication {
+            AuthenticationMode::Keyed(keys) => Some(Arc::new(keys.clone())),
+            AuthenticationMode::Insecure { .. } => None,
+        };
+        Self {
+            address,
+            options,
+            keys: Mutex::new(keys),
+            sessions: Queue::default(),
+            mailbox,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Keys>>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What handshakes are proven with; none without authentication.
+    pub(crate) fn keys(&self) -> Option<Arc<Keys>> {
+        self.lock().clone()
+    }
 }
 
 /// A listening endpoint. Dropping the last clone stops listening; sessions live on.
@@ -64,6 +92,17 @@ impl Listener {
             reply,
         });
         answer.await?
+    }
+
+    /// From the next handshake on these keys hold, for new sessions and for those that resume.
+    /// What is connected stays connected: nothing is proven again on a live connection. A
+    /// listener without authentication stays without.
+    ///
+    /// How a secret is changed under live sessions: docs/decisions/key-rotation.md.
+    pub fn replace_keys(&self, keys: Keys) {
+        if let Some(held) = &mut *self.0.0.lock() {
+            *held = Arc::new(keys);
+        }
     }
 
     /// Stops listening now.

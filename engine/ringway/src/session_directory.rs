@@ -249,3 +249,25 @@ impl Book {
         self.take(oldest?.1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(name: &str, key_id: &str) -> PeerIdentity {
+        PeerIdentity {
+            name: ringway_proto::EndpointName::new(name).expect("valid"),
+            incarnation: 1,
+            key_id: Some(KeyId::new(key_id).expect("valid")),
+        }
+    }
+
+    /// W-1.13: names agree easily, since a key may claim any.
+    #[test]
+    fn another_key_id_that_claims_the_name_does_not_take_a_session_over() {
+        let owner = Owner::new(0, SessionKey(0), &peer("node-a", "alice"));
+        assert!(owner.belongs_to(&peer("node-a", "alice")));
+        assert!(!owner.belongs_to(&peer("node-a", "bob")));
+        assert!(!owner.belongs_to(&peer("node-b", "alice")));
+    }
+}

@@ -73,7 +73,7 @@ fn connect_options(options: &DemoSend) -> Result<ConnectOptions, Failure> {
     };
     let control = io::stdin().as_fd().try_clone_to_owned();
     let control = Arc::new(control.map_err(|error| Failure::io("share stdin", &error))?);
-    let mut connect = ConnectOptions::keyed(Keys::load(&options.key_file)?.own());
+    let mut connect = ConnectOptions::keys(&Keys::load(&options.key_file)?);
     connect.connector = Some(Connector::new(move || {
         let control = Arc::clone(&control);
         async move { dial(address, &control) }

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use ringway_proto::{
-    Accept, Authentication, Decision, Dial, Epoch, Features, HandshakeError, Intent, LocalEndpoint,
-    Need, Refusal, RefusalCode, Role,
+    Accept, Authentication, Decision, Dial, Epoch, Features, HandshakeError, Intent, Key,
+    LocalEndpoint, Need, Refusal, RefusalCode, Role,
 };
 
 use crate::wire::{
@@ -342,4 +342,37 @@ proptest! {
         prop_assert!(accept.poll_established().is_some());
         prop_assert_eq!((dial.bytes_wanted(), accept.bytes_wanted()), (0, 0));
     }
+}
+
+// W-1.13
+#[test]
+fn a_dialer_with_two_secrets_meets_an_acceptor_that_has_either() {
+    let other = Key::from_bytes([0x55; 32]);
+    for (present, previous) in [(key(), other.clone()), (other, key())] {
+        let dialer = dial(Some((key_id(), present))).with_previous(Some(previous));
+        let accept = accept(Authentication::Keyed);
+        let outcome = run(dialer, accept, Keeper::new(grant()), |_, _| {});
+        assert!(outcome.dialer.expect("no error").is_some());
+        assert!(outcome.acceptor.expect("no error").is_some());
+    }
+}
+
+#[test]
+fn a_dialer_with_two_wrong_secrets_meets_nobody() {
+    let [present, previous] = [0x55, 0x66].map(|byte| Key::from_bytes([byte; 32]));
+    let dialer = dial(Some((key_id(), present))).with_previous(Some(previous));
+    let accept = accept(Authentication::Keyed);
+    let outcome = run(dialer, accept, Keeper::new(grant()), |_, _| {});
+    assert_eq!(outcome.dialer, Err(HandshakeError::Proof));
+    assert!(outcome.claims.is_empty());
+}
+
+/// The key before must not make up for having none.
+#[test]
+fn a_previous_secret_without_a_key_is_none() {
+    let dialer = dial(None).with_previous(Some(key()));
+    let accept = accept(Authentication::Keyed);
+    let outcome = run(dialer, accept, Keeper::new(grant()), |_, _| {});
+    assert_eq!(outcome.acceptor, Err(HandshakeError::KeyExpected));
+    assert!(outcome.dialer.is_err());
 }

@@ -5,6 +5,7 @@
 
 mod admission;
 mod found;
+mod rotation;
 #[allow(dead_code, reason = "the suite for both kernels uses the rest")]
 mod scene;
 #[allow(dead_code, reason = "the suite for both kernels uses the rest")]
