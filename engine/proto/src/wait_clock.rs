@@ -2,37 +2,51 @@
 
 use crate::time::Time;
 
+/// No wait runs. Not an `Option`: each stream has two clocks, and 100,000 of them lie idle.
+const IDLE: Time = Time::from_ns(u64::MAX);
+
 /// Adds up the times between [`start`](Self::start) and [`stop`](Self::stop). Each may be called
 /// again: only the first counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitClock {
-    since: Option<Time>,
+    since: Time,
     total_ns: u64,
+}
+
+impl Default for WaitClock {
+    fn default() -> Self {
+        Self {
+            since: IDLE,
+            total_ns: 0,
+        }
+    }
 }
 
 impl WaitClock {
     /// The wait begins, if it has not already.
     pub fn start(&mut self, now: Time) {
-        self.since.get_or_insert(now);
+        if !self.is_running() {
+            self.since = now;
+        }
     }
 
     /// The wait is over, if there was one.
     pub fn stop(&mut self, now: Time) {
         self.total_ns = self.total_ns(now);
-        self.since = None;
+        self.since = IDLE;
     }
 
     /// Whether it is waiting now.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.since.is_some()
+        self.since != IDLE
     }
 
     /// All waits so far, ns, the present one included.
     #[must_use]
     pub fn total_ns(&self, now: Time) -> u64 {
-        let present = self.since.map_or(0, |since| now.since(since).as_nanos());
-        let present_ns = u64::try_from(present).unwrap_or(u64::MAX);
+        // Zero while idle: no time is later than that.
+        let present_ns = u64::try_from(now.since(self.since).as_nanos()).unwrap_or(u64::MAX);
         self.total_ns.saturating_add(present_ns)
     }
 }
