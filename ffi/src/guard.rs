@@ -38,3 +38,23 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     Errno::set_raw(errno);
     outcome
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_a_code_and_errno_stays() {
+        std::panic::set_hook(Box::new(|_| {}));
+        Errno::set_raw(4242);
+        let answer = done(|| {
+            Errno::set_raw(1);
+            panic!("a bug")
+        });
+        let wide_answer = wide(|| panic!("another"));
+        drop(std::panic::take_hook());
+        assert_eq!(answer, RINGWAY_E_PANIC.number());
+        assert_eq!(wide_answer, i64::from(RINGWAY_E_PANIC.number()));
+        assert_eq!(Errno::last_raw(), 4242);
+    }
+}

@@ -137,6 +137,35 @@ fn every_kind_of_function_works_in_both_loop_modes() {
     run(&program, &[&scratch.path().to_string_lossy()]);
 }
 
+#[test]
+fn a_loop_that_is_not_polled_is_taken_for_dead_warned_and_resumes() {
+    check("late", &ADDRESS, &[]);
+}
+
+#[test]
+fn every_bad_argument_gets_its_code_and_touches_nothing() {
+    check("arguments", &ADDRESS, &[]);
+}
+
+#[test]
+fn every_function_of_the_header_is_called_with_bad_arguments() {
+    let header = std::fs::read_to_string(here("include/ringway.h")).expect("the header");
+    let program = std::fs::read_to_string(here("tests/c/arguments.c")).expect("the program");
+    // A declaration begins its line and opens its parameters there.
+    let declared: Vec<&str> = header
+        .lines()
+        .filter(|line| line.starts_with(|first: char| first.is_ascii_alphabetic()))
+        .filter_map(|line| line.split_once('(')?.0.split([' ', '*']).next_back())
+        .filter(|name| name.starts_with("ringway_"))
+        .collect();
+    assert!(declared.len() > 80, "only {declared:?}");
+    let missing: Vec<_> = declared
+        .iter()
+        .filter(|name| !program.contains(&format!("{name}(")))
+        .collect();
+    assert!(missing.is_empty(), "not in arguments.c: {missing:?}");
+}
+
 /// Structures were smaller then.
 #[test]
 fn programs_built_with_the_first_header_run_with_this_library() {
