@@ -259,7 +259,8 @@ impl<K: Kernel> Shard<K> {
         let Some(session) = self.sessions.get_mut(key.0) else {
             return;
         };
-        if !session.fencing.is_empty() || session.connection.is_some() {
+        let is_fenced = session.fencing.is_empty() || cfg!(ringway_mutant = "ack_before_fencing");
+        if !is_fenced || session.connection.is_some() {
             return;
         }
         let Some(pending) = session.pending.take() else {
@@ -281,8 +282,9 @@ impl<K: Kernel> Shard<K> {
         self.statistics.resumes += u64::from(is_resume);
         self.statistics.sessions_opened += u64::from(!is_resume);
         self.note_disconnected(key, false);
+        let of_handshake = pending.established.epoch;
         let route = self.kernel.route(&pending.socket);
-        let connection = Connection::new(key, Link::MESSAGE, pending.socket, route);
+        let connection = Connection::new(key, (Link::MESSAGE, of_handshake), pending.socket, route);
         let connection = ConnectionKey(self.connections.insert(connection));
         if let Some(session) = self.sessions.get_mut(key.0) {
             session.connection = Some(connection);

@@ -54,7 +54,7 @@ impl<K: Kernel> Shard<K> {
         tracing::info!(session = %session.id, link = link.number(), "bulk connection attached");
         self.statistics.bulk_attached += 1;
         let route = self.kernel.route(&socket);
-        let connection = Connection::new(key, link, socket, route);
+        let connection = Connection::new(key, (link, established.epoch), socket, route);
         let connection = ConnectionKey(self.connections.insert(connection));
         if let Some(session) = self.sessions.get_mut(key.0) {
             session.bulk.push(connection);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use ringway_io::{BufferRef, Descriptor, Lease, OpId, Pipe, Route};
-use ringway_proto::{Incoming, Link, Offer};
+use ringway_proto::{Epoch, Incoming, Link, Offer};
 
 use crate::session::SessionKey;
 use crate::statistics::BodyPath;
@@ -19,6 +19,8 @@ pub(crate) struct Connection {
     pub(crate) session: SessionKey,
     /// Which of its session's connections it is.
     pub(crate) link: Link,
+    /// What its handshake agreed on.
+    pub(crate) epoch: Epoch,
     pub(crate) socket: Descriptor,
     pub(crate) route: Route,
     /// Ops in flight that name its socket, its pipes or its files. A dead connection is gone,
@@ -38,10 +40,16 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(session: SessionKey, link: Link, socket: Descriptor, route: Route) -> Self {
+    pub(crate) fn new(
+        session: SessionKey,
+        (link, epoch): (Link, Epoch),
+        socket: Descriptor,
+        route: Route,
+    ) -> Self {
         Self {
             session,
             link,
+            epoch,
             socket,
             route,
             ops: 0,

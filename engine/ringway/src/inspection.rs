@@ -14,6 +14,12 @@ use crate::shard::Shard;
 pub struct SessionInspection {
     /// Its id, the same at both ends.
     pub id: SessionId,
+    /// Counts its sets of connections; the newest one wins.
+    pub epoch: u64,
+    /// The epochs that its attached connections were made for.
+    pub attached: Vec<u64>,
+    /// Older connections with ops under way: while there is one, none is attached.
+    pub fencing: usize,
     /// Memory kept for unacked bytes, and its cap, bytes.
     pub retained_bytes: u64,
     /// The cap of these.
@@ -72,8 +78,13 @@ impl<K: Kernel> Shard<K> {
             |body: &&crate::session_entry::Retained| !matches!(body.payload, Payload::File(_));
         let kept = entry.bodies.values().filter(in_memory);
         let streams = ringway_proto::testing::stream_ledgers(proto).into_iter();
+        let attached = entry.connections().into_iter();
+        let attached = attached.filter_map(|key| Some(self.connections.get(key.0)?.epoch.0));
         SessionInspection {
             id: entry.id,
+            epoch: proto.epoch().0,
+            attached: attached.collect(),
+            fencing: entry.fencing.len(),
             retained_bytes: proto.statistics().retained_bytes,
             retained_bytes_max: config.retained_bytes_max,
             retained_largest_bytes: kept.map(|body| body.payload.len()).max().unwrap_or(0),

@@ -5,7 +5,7 @@
 //! arriving bytes are discarded, and the connection ends when the peer closes, or after a bound.
 
 use ringway_io::{Completion, Descriptor, Kernel, Payload, ShutdownHow};
-use ringway_proto::Link;
+use ringway_proto::{Epoch, Link};
 
 use crate::connection::{Connection, ConnectionKey};
 use crate::purpose::ConnectionOp;
@@ -50,7 +50,7 @@ impl<K: Kernel> Shard<K> {
             return self.kernel.reset(&socket);
         }
         let route = self.kernel.route(&socket);
-        let mut connection = Connection::new(owner, Link::new(1), socket, route);
+        let mut connection = Connection::new(owner, (Link::new(1), Epoch(0)), socket, route);
         connection.is_lingering = true;
         let key = ConnectionKey(self.connections.insert(connection));
         if let Some(session) = self.sessions.get_mut(owner.0) {

@@ -38,6 +38,15 @@ pub enum Violation {
         /// Whether they send.
         sends: bool,
     },
+    /// Two writes of one place in a file were under way: which bytes it has in the end is chance.
+    TwoWriters {
+        /// Whose second op.
+        kernel: KernelId,
+        /// Where both write, in the file.
+        from: u64,
+        /// Behind it.
+        to: u64,
+    },
     /// A file was spliced at once though it had to come from the disk: the loop blocked.
     BlockingSplice {
         /// By whom.

@@ -6,12 +6,13 @@ use std::collections::VecDeque;
 
 use ringway_io::{Op, OpId};
 
-use crate::KernelId;
 use crate::connection::transfer_ns;
 use crate::events::Event;
 use crate::fault::FaultKind;
+use crate::object::OpenFile;
 use crate::ring::Stage;
 use crate::state::State;
+use crate::{KernelId, Violation};
 
 /// Places for ops that run at a time.
 #[derive(Debug)]
@@ -86,6 +87,7 @@ impl State {
 
     /// Hands an op on files over.
     pub(crate) fn start_on_disk(&mut self, kernel: KernelId, id: OpId, place: Place) {
+        self.note_two_writers(kernel, id);
         let has_place = self.pool(kernel, place).is_none_or(|pool| pool.enter(id));
         if has_place {
             self.run_on_disk(kernel, id);
@@ -93,6 +95,37 @@ impl State {
             self.tally.add(FaultKind::WorkersBusy, 1);
             self.set_stage(kernel, id, Stage::Pooled);
         }
+    }
+
+    /// Records a second write that is under way to a place in a file.
+    fn note_two_writers(&mut self, kernel: KernelId, id: OpId) {
+        let place = self.op(kernel, id).and_then(|op| self.written_by(op));
+        let Some((file, from, to)) = place else {
+            return;
+        };
+        let is_running = |stage| matches!(stage, Stage::Pooled | Stage::Running);
+        let flights = self.rings.iter().flat_map(|ring| ring.ops.values());
+        let running = flights.filter(|flight| is_running(flight.stage));
+        let places = running.filter_map(|flight| self.written_by(flight.op.as_ref()?));
+        let mut shared = places
+            .filter(|(other, ..)| (other.host, other.node) == (file.host, file.node))
+            .map(|(_, start, end)| (from.max(start), to.min(end)));
+        if let Some((from, to)) = shared.find(|(from, to)| from < to) {
+            let violation = Violation::TwoWriters { kernel, from, to };
+            self.violations.push(violation);
+        }
+    }
+
+    /// Which part of a file an op writes.
+    fn written_by(&self, op: &Op) -> Option<(OpenFile, u64, u64)> {
+        let (file, offset) = match op {
+            Op::Write { file, offset, .. } | Op::SpliceToFile { file, offset, .. } => {
+                (file, *offset)
+            }
+            _ => return None,
+        };
+        let file = self.file_of(file).ok()?;
+        Some((file, offset, offset.saturating_add(disk_bytes(op))))
     }
 
     /// Starts the clock of an op that has its place.

@@ -7,23 +7,32 @@ use std::collections::BTreeMap;
 
 use ringway::{SessionId, SessionInspection, StreamInspection};
 
-/// Both ends of each session, as they were last seen; the process each end is in.
+/// What was seen of sessions.
 #[derive(Default)]
-pub(crate) struct Inspector(BTreeMap<SessionId, Vec<(usize, SessionInspection)>>);
+pub(crate) struct Inspector {
+    /// Both ends of each session, as they were last seen; the process each end is in.
+    ends: BTreeMap<SessionId, Vec<(usize, SessionInspection)>>,
+    /// The newest epoch that each end has had.
+    epochs: BTreeMap<(SessionId, usize), u64>,
+}
 
 impl Inspector {
     /// A process has died: its sessions are gone.
     pub(crate) fn forget(&mut self) {
-        self.0.clear();
+        self.ends.clear();
+        self.epochs.clear();
     }
 
     /// Checks every session, and every pair of ends.
     #[track_caller]
     pub(crate) fn check(&mut self, views: impl Iterator<Item = (usize, SessionInspection)>) {
-        self.0.clear();
+        self.ends.clear();
         for (process, view) in views {
             check_session(&view);
-            self.0.entry(view.id).or_default().push((process, view));
+            let newest = self.epochs.entry((view.id, process)).or_default();
+            at_most("an epoch that came before", *newest, view.epoch, &view);
+            *newest = view.epoch;
+            self.ends.entry(view.id).or_default().push((process, view));
         }
         for (one, other) in self.pairs() {
             check_pair(one, other);
@@ -41,7 +50,7 @@ impl Inspector {
     }
 
     fn pairs(&self) -> impl Iterator<Item = (&SessionInspection, &SessionInspection)> {
-        self.0.values().filter_map(|ends| match &ends[..] {
+        self.ends.values().filter_map(|ends| match &ends[..] {
             [(one_process, one), (other_process, other)] if one_process != other_process => {
                 Some((one, other))
             }
@@ -62,6 +71,13 @@ fn check_session(view: &SessionInspection) {
     at_most("taken of the session", consumed, received, view);
     let cap = view.retained_bytes_max.max(view.retained_largest_bytes);
     at_most("memory retained", view.retained_bytes, cap, view);
+    let is_fenced = view.attached.is_empty() || view.fencing == 0;
+    assert!(
+        is_fenced,
+        "attached before the older one was fenced: {view:?}"
+    );
+    let is_one_set = view.attached.iter().all(|&epoch| epoch == view.epoch);
+    assert!(is_one_set, "a connection of another epoch: {view:?}");
     for stream in &view.streams {
         at_most("sent of a stream", stream.sent, stream.accepted, stream);
         at_most("acked of a stream", stream.acked, stream.sent, stream);

@@ -13,7 +13,7 @@ pub struct Mutant {
 }
 
 /// All of them.
-pub const MUTANTS: [Mutant; 10] = [
+pub const MUTANTS: [Mutant; 11] = [
     Mutant {
         name: "ack_off_by_one",
         what: "one byte more is acked than was received",
@@ -27,6 +27,11 @@ pub const MUTANTS: [Mutant; 10] = [
     Mutant {
         name: "body_acked_before_written",
         what: "a body is acked before its bytes are in the file",
+        seeds_max: 500,
+    },
+    Mutant {
+        name: "ack_before_fencing",
+        what: "a connection is attached while ops of an older one are under way",
         seeds_max: 500,
     },
     Mutant {
