@@ -3,6 +3,9 @@
 //! The sender's dialer passes a duplicate of each connected socket over a socket pair. What the
 //! kernel says was acknowledged on it (`TCP_INFO`) tells how far the transfer is;
 //! `connect(AF_UNSPEC)` ends the connection at once, with a reset for the peer (connect(2)).
+//!
+//! A session has several connections at a time. The one that is cut is the one that carries the
+//! file at that moment; the engine then gives up the others too, and so does the cutter.
 
 use std::collections::VecDeque;
 use std::io::IoSliceMut;
@@ -37,14 +40,15 @@ pub(super) struct Cut {
 pub(super) struct Cutter {
     control: UnixStream,
     planned: VecDeque<u64>,
-    connection: Option<Connection>,
+    /// Those of which none was cut yet.
+    connections: Vec<Connection>,
     /// Acknowledged on connections that are gone.
     bytes_before: u64,
     cut_at: Option<Instant>,
     /// Cuts that were made.
     pub(super) cuts: usize,
     /// Connections that were seen.
-    pub(super) connections: usize,
+    pub(super) connections_seen: usize,
     /// From each cut to the next new body byte.
     pub(super) gaps: Gaps,
 }
@@ -53,6 +57,23 @@ pub(super) struct Cutter {
 struct Connection {
     socket: OwnedFd,
     bytes_acked: u64,
+    /// Of these, since the look before.
+    bytes_new: u64,
+    /// What the kernel says now: 0 when the connection is gone.
+    bytes_told: u64,
+}
+
+impl Connection {
+    fn measure(&mut self) {
+        let statistics = ringway_uring::socket_statistics(&self.socket);
+        self.bytes_told = statistics.map_or(0, |statistics| statistics.bytes_acked);
+        self.bytes_new = self.bytes_told.saturating_sub(self.bytes_acked);
+        self.bytes_acked = self.bytes_acked.max(self.bytes_told);
+    }
+
+    fn is_attached(&self) -> bool {
+        self.bytes_told > ATTACHED_BYTES
+    }
 }
 
 impl Cutter {
@@ -65,11 +86,11 @@ impl Cutter {
         let cutter = Self {
             control,
             planned: planned.into(),
-            connection: None,
+            connections: Vec::new(),
             bytes_before: 0,
             cut_at: None,
             cuts: 0,
-            connections: 0,
+            connections_seen: 0,
             gaps: Gaps::default(),
         };
         Ok((cutter, theirs.into()))
@@ -82,11 +103,8 @@ impl Cutter {
 
     /// Acknowledged on all connections together.
     pub(super) fn bytes_acked(&self) -> u64 {
-        let now = self
-            .connection
-            .as_ref()
-            .map_or(0, |connection| connection.bytes_acked);
-        self.bytes_before + now
+        let now = self.connections.iter().map(|it| it.bytes_acked);
+        self.bytes_before + now.sum::<u64>()
     }
 
     /// Waits for a connection, at most for `interval`; then looks how far the transfer is, and
@@ -144,23 +162,20 @@ impl Cutter {
     }
 
     fn adopt(&mut self, socket: OwnedFd) {
-        self.bytes_before = self.bytes_acked();
-        self.connections += 1;
-        self.connection = Some(Connection {
+        self.connections_seen += 1;
+        self.connections.push(Connection {
             socket,
             bytes_acked: 0,
+            bytes_new: 0,
+            bytes_told: 0,
         });
     }
 
     fn measure(&mut self) {
-        let Some(connection) = &mut self.connection else {
-            return;
-        };
-        if let Some(statistics) = ringway_uring::socket_statistics(&connection.socket) {
-            // It falls back to 0 when the connection is gone.
-            connection.bytes_acked = connection.bytes_acked.max(statistics.bytes_acked);
+        for connection in &mut self.connections {
+            connection.measure();
         }
-        if connection.bytes_acked > ATTACHED_BYTES
+        if self.connections.iter().any(Connection::is_attached)
             && let Some(cut_at) = self.cut_at.take()
         {
             self.gaps.add(cut_at.elapsed());
@@ -169,21 +184,19 @@ impl Cutter {
 
     fn cut_if_due(&mut self) -> Result<Option<Cut>, Failure> {
         let offset = self.bytes_acked();
-        let is_due = self
-            .planned
-            .front()
-            .is_some_and(|planned| *planned <= offset);
-        let is_attached = |connection: &mut Connection| connection.bytes_acked > ATTACHED_BYTES;
-        if !is_due {
+        let planned = self.planned.front();
+        if planned.is_none_or(|planned| *planned > offset) {
             return Ok(None);
         }
-        let Some(connection) = self.connection.take_if(is_attached) else {
+        let attached = self.connections.iter().filter(|it| it.is_attached());
+        let Some(connection) = attached.max_by_key(|it| (it.bytes_new, it.bytes_acked)) else {
             return Ok(None);
         };
         connect_unspec(&connection.socket)
             .map_err(|errno| Failure::io("cut the connection", &errno.into()))?;
         self.cut_at = Some(Instant::now());
         self.bytes_before = offset;
+        self.connections.clear();
         self.planned.pop_front();
         self.cuts += 1;
         Ok(Some(Cut {
@@ -232,7 +245,7 @@ mod tests {
             let cut = cutter.look(LOOK).expect("looks");
             (cutter.bytes_acked() >= 64 << 10).then_some(cut)
         });
-        assert_eq!((none, cutter.connections), (None, 1), "not yet");
+        assert_eq!((none, cutter.connections_seen), (None, 1), "not yet");
 
         ours.write_all(&[1; 64 << 10]).expect("written");
         theirs.read_exact(&mut [0; 64 << 10]).expect("read");
@@ -251,9 +264,38 @@ mod tests {
             cutter.is_done().then_some(())
         });
         assert_eq!(
-            (cutter.gaps.milliseconds().len(), cutter.connections),
+            (cutter.gaps.milliseconds().len(), cutter.connections_seen),
             (1, 2)
         );
+    }
+
+    #[test]
+    fn of_several_connections_the_one_that_carries_the_file_is_cut_and_all_are_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let (mut cutter, control) = Cutter::new(vec![200 << 10]).expect("made");
+        let mut first = connected(&listener);
+        let mut second = connected(&listener);
+        for (ours, _) in [&first, &second] {
+            pass(&control, ours).expect("passed");
+        }
+        // The first carried most so far; it is the second that goes on.
+        for ((ours, theirs), kib) in [(&mut first, 120), (&mut second, 60)] {
+            ours.write_all(&vec![1; kib << 10]).expect("written");
+            theirs.read_exact(&mut vec![0; kib << 10]).expect("read");
+        }
+        look_until(|| {
+            assert_eq!(cutter.look(LOOK).expect("looks"), None);
+            (cutter.bytes_acked() >= 180 << 10).then_some(())
+        });
+        second.0.write_all(&[1; 40 << 10]).expect("written");
+        second.1.read_exact(&mut [0; 40 << 10]).expect("read");
+        look_until(|| cutter.look(LOOK).expect("looks"));
+        assert!(second.0.write(&[0]).is_err(), "this one was cut");
+        assert_eq!(first.0.write(&[0]).expect("the other one was not"), 1);
+        assert_eq!((cutter.cuts, cutter.connections_seen), (1, 2));
+        assert!(!cutter.is_done(), "bytes of the old ones end no gap");
+        cutter.catch_up().expect("looks");
+        assert!(!cutter.is_done());
     }
 
     const LOOK: Duration = Duration::from_millis(1);

@@ -79,7 +79,7 @@ impl Report {
             gb_per_s: gb_per_s(stage.bytes, seconds),
             cuts: transfer.cutter.cuts,
             resumes: counter("resumes"),
-            connections: transfer.cutter.connections,
+            connections: transfer.cutter.connections_seen,
             resume_gap_ms: transfer.cutter.gaps.milliseconds(),
             replayed_bytes: counter("replayed_bytes"),
             body_bytes_sent: counter("body_bytes_sent"),
