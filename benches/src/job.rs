@@ -70,6 +70,9 @@ pub struct Outcome {
     /// Median of their round trips, µs.
     #[serde(default)]
     pub p50_us: f64,
+    /// Of a hundred, one took longer, µs.
+    #[serde(default)]
+    pub p99_us: f64,
     /// Counters of the engine that are not 0.
     pub counters: Vec<(String, u64)>,
     /// All of the process so far; set on printing.

@@ -134,7 +134,11 @@ fn write_around(sink: &File, at: u64, lap_bytes: u64, bytes: &[u8]) -> std::io::
     sink.write_all_at(rest, 0)
 }
 
-fn use_congestion_control(socket: &impl AsFd) -> nix::Result<()> {
+/// Has every data socket behave alike.
+///
+/// # Errors
+/// What the kernel says.
+pub fn use_congestion_control(socket: &impl AsFd) -> nix::Result<()> {
     let name = OsString::from(CONGESTION_CONTROL);
     setsockopt(socket, sockopt::TcpCongestion, &name)
 }
