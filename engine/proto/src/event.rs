@@ -96,7 +96,9 @@ pub enum Event {
         gap: Duration,
     },
     /// Nothing was heard for two heartbeat intervals: drop the connection and detach, unless it
-    /// turns out that bytes did arrive ([`heard`](crate::Session::heard)).
+    /// turns out that bytes did arrive ([`heard`](crate::Session::heard)), or that the peer is
+    /// alive beside it ([`is_heard_beside`](crate::Session::is_heard_beside)). Told again after
+    /// four.
     PeerSilent {
         /// The connection.
         link: Link,

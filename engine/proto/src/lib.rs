@@ -77,6 +77,7 @@ pub use name::{EndpointName, KeyId, NameError};
 pub use priority::Priority;
 pub use refusal::{Refusal, RefusalCode};
 pub use session::{BodyKind, Offer, Retention, Session, StreamOptions, Transmit};
+pub use session_end::close_frame;
 pub use session_error::{OpenError, SendError, SessionError};
 pub use session_report::{RetainedBody, SessionStatistics, StreamReport, StreamStatistics};
 pub use session_watch::SendWait;

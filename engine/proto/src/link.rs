@@ -81,7 +81,8 @@ pub(crate) struct LinkState {
     pub(crate) fence: Fence,
     pub(crate) last_heard: Time,
     pub(crate) last_sent: Time,
-    pub(crate) is_silence_told: bool,
+    /// How often silence was told since.
+    pub(crate) silence_told: u32,
 }
 
 /// Aborted streams that have unacked bytes on a bulk link. Their RESET travels on another
@@ -116,13 +117,13 @@ impl LinkState {
             fence: Fence::default(),
             last_heard: now,
             last_sent: now,
-            is_silence_told: false,
+            silence_told: 0,
         }
     }
 
     pub(crate) fn hear(&mut self, now: Time) {
         self.last_heard = now;
-        self.is_silence_told = false;
+        self.silence_told = 0;
     }
 
     /// A body of the stream is arriving here, and is of use.

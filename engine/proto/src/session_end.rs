@@ -2,6 +2,7 @@
 
 use crate::close_reason::CloseReason;
 use crate::event::Event;
+use crate::frame::Frame;
 use crate::id::StreamId;
 use crate::send_stream::{Extent, SendEnd};
 use crate::session::Session;
@@ -67,6 +68,15 @@ impl Session {
         let report = |(stream, state): (_, Box<Stream>)| StreamReport::of(stream, *state);
         streams.into_iter().map(report).collect()
     }
+}
+
+/// The frame that ends a session, for a connection that brings nothing else: what was closed
+/// without a connection is told by it, right after the handshake that resumes the session.
+#[must_use]
+pub fn close_frame(reason: &Status) -> Vec<u8> {
+    let mut out = Vec::new();
+    Frame::Close(reason.clone()).emit(&mut out);
+    out
 }
 
 impl StreamReport {

@@ -13,6 +13,10 @@ use crate::time::Time;
 /// A peer that asks for more heartbeats than this does not get them.
 const HEARTBEAT_LEAST: Duration = Duration::from_millis(50);
 
+/// Silence is told after two heartbeats, and where the peer was heard on another link, once more
+/// after four.
+const SILENCE_TOLD_MAX: u32 = 2;
+
 impl Session {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     #[must_use]
@@ -22,8 +26,9 @@ impl Session {
         }
         let attached = |time| self.is_attached.then_some(time);
         let (heartbeat, ping) = (self.config.heartbeat, self.ping_interval());
-        let liveness = self.links.iter();
-        let liveness = liveness.map(|link| link.next_timeout(heartbeat, ping));
+        let told_max = self.silence_told_max();
+        let sign = |link: &LinkState| link.next_timeout(heartbeat, ping, told_max);
+        let liveness = self.links.iter().map(sign);
         [
             self.settling_since().and_then(attached),
             self.ack_deadline.and_then(attached),
@@ -75,13 +80,14 @@ impl Session {
 
     fn handle_heartbeat(&mut self, now: Time) {
         let (heartbeat, ping) = (self.config.heartbeat, self.ping_interval());
+        let told_max = self.silence_told_max();
         for (index, link) in self.links.iter_mut().enumerate() {
             if now >= link.last_sent + ping {
                 link.owes_ping = true;
                 link.last_sent = now;
             }
-            if link.listens() && now >= link.last_heard + heartbeat * 2 {
-                link.is_silence_told = true;
+            if link.listens(told_max) && now >= link.silent_at(heartbeat) {
+                link.silence_told += 1;
                 let link = Link::at(index);
                 self.events.push_back(Event::PeerSilent { link });
             }
@@ -98,6 +104,32 @@ impl Session {
         })
     }
 
+    /// Whether the peer is alive though nothing was heard on `link`: it was heard on another one
+    /// within two heartbeats. Its signs of life on this one may stand behind the other's bytes in
+    /// a queue on the way. After four the link is dead all the same.
+    #[must_use]
+    pub fn is_heard_beside(&self, now: Time, link: Link) -> bool {
+        let others = self.links.iter().enumerate();
+        let mut others = others.filter(|(index, _)| *index != link.index());
+        let heartbeat = self.config.heartbeat;
+        !self.is_dead(now, link) && others.any(|(_, it)| now < it.last_heard + heartbeat * 2)
+    }
+
+    fn silence_told_max(&self) -> u32 {
+        match self.links.len() {
+            1 => 1,
+            _ => SILENCE_TOLD_MAX,
+        }
+    }
+
+    /// Whether nothing was heard on `link` for so long that it is of no use, whoever is alive.
+    #[must_use]
+    pub fn is_dead(&self, now: Time, link: Link) -> bool {
+        let longest = self.config.heartbeat * (2 * SILENCE_TOLD_MAX);
+        let link = self.link(link);
+        link.is_none_or(|link| now >= link.last_heard + longest)
+    }
+
     /// Bytes arrived on `link` that cannot be reported as body yet: the peer is alive.
     pub fn heard(&mut self, now: Time, link: Link) {
         if let Some(state) = self.link_mut(link) {
@@ -108,16 +140,21 @@ impl Session {
 
 impl LinkState {
     /// When a heartbeat is due on it, or silence is to be told.
-    fn next_timeout(&self, heartbeat: Duration, ping: Duration) -> Time {
+    fn next_timeout(&self, heartbeat: Duration, ping: Duration, told_max: u32) -> Time {
         let ping = self.last_sent + ping;
-        match self.listens() {
-            true => ping.min(self.last_heard + heartbeat * 2),
+        match self.listens(told_max) {
+            true => ping.min(self.silent_at(heartbeat)),
             false => ping,
         }
     }
 
     /// Silence on it would mean something: while a body waits, nothing is read.
-    fn listens(&self) -> bool {
-        !self.is_silence_told && self.waiting.is_none()
+    fn listens(&self, told_max: u32) -> bool {
+        self.silence_told < told_max && self.waiting.is_none()
+    }
+
+    /// When silence is told the next time.
+    fn silent_at(&self, heartbeat: Duration) -> Time {
+        self.last_heard + heartbeat * (2 + 2 * self.silence_told)
     }
 }

@@ -37,7 +37,6 @@ impl<K: Kernel> Shard<K> {
             return;
         };
         self.statistics.duplicate_bytes += body.skip;
-        self.statistics.body_bytes_received += body.remaining - body.skip;
         let (is_empty, is_large) = (body.remaining == 0, body.remaining >= DIRECT_BYTES_MIN);
         if body.incoming.trailer {
             // At most a frame's body: the protocol has checked its length.
@@ -211,7 +210,11 @@ impl<K: Kernel> Shard<K> {
         let (Some(link), Some(session)) = (link, self.sessions.get_mut(owner.0)) else {
             return false;
         };
+        let before = session.proto.statistics().received_bytes;
         let handled = session.proto.handle_body(now, link, count);
+        // Not when it is announced: what a cut keeps from arriving is announced again.
+        let received = session.proto.statistics().received_bytes - before;
+        self.statistics.body_bytes_received += received;
         self.mark_dirty(owner);
         if let Err(violation) = handled {
             self.violated(owner, &violation);
@@ -264,6 +267,12 @@ impl<K: Kernel> Shard<K> {
         is_asked && completion.result == Err(Errno::ECANCELED)
     }
 
+    fn go_on_after_silence(&mut self, key: ConnectionKey) {
+        if self.judge_silence(key) {
+            self.advance_ingress(key);
+        }
+    }
+
     pub(crate) fn on_header(&mut self, key: ConnectionKey, completion: Completion) {
         let is_silent = self.is_found_silent(key, &completion);
         let Payload::Buffer(buffer) = completion.payload else {
@@ -276,7 +285,7 @@ impl<K: Kernel> Shard<K> {
                 self.take_bytes(key, &bytes);
                 self.advance_ingress(key);
             }
-            Err(_) if is_silent => self.lose_connection(key, Loss::PeerSilent),
+            Err(_) if is_silent => self.go_on_after_silence(key),
             Err(errno) => self.lose_connection(key, Loss::Receive(errno)),
         }
     }
@@ -379,7 +388,7 @@ impl<K: Kernel> Shard<K> {
         match completion.result {
             Ok(0) => self.lose_connection(key, Loss::PeerClosed),
             Ok(_) => self.advance_ingress(key),
-            Err(_) if is_silent => self.lose_connection(key, Loss::PeerSilent),
+            Err(_) if is_silent => self.go_on_after_silence(key),
             Err(errno) => self.lose_connection(key, Loss::Receive(errno)),
         }
     }

@@ -194,6 +194,7 @@ impl<K: Kernel> Shard<K> {
         match dial.purpose {
             DialFor::Resume(session) => self.attach(session, socket, established),
             DialFor::Attach(session) => self.attach_bulk(session, socket, &established),
+            DialFor::Farewell(farewell) => self.say_farewell(&farewell, socket),
             DialFor::New(reply) => {
                 let path = dial.redial.options.path;
                 let (peer, redial) = (established.peer.clone(), Some(dial.redial));

@@ -7,7 +7,7 @@ use ringway_io::{Descriptor, Kernel};
 use ringway_proto::{Claim, Decision, Established, Incoming, Link, Refusal};
 
 use crate::connection::{Body, Connection, ConnectionKey};
-use crate::egress::{LONE_PIECE_BYTES, SHARED_PIECE_BYTES};
+use crate::egress::{BESIDE_PIECE_BYTES, LONE_PIECE_BYTES, SHARED_PIECE_BYTES};
 use crate::error::ConnectError;
 use crate::session::SessionKey;
 use crate::session_directory::Owner;
@@ -41,7 +41,7 @@ impl<K: Kernel> Shard<K> {
     ) {
         let now = self.now();
         let Some(session) = self.sessions.get_mut(key.0) else {
-            return self.kernel.reset(&socket);
+            return self.linger_unattached(key, socket);
         };
         let link = match session.proto.attach_bulk(now, established) {
             Ok(link) => link,
@@ -84,6 +84,17 @@ impl<K: Kernel> Shard<K> {
             tracing::info!(session = %session.id, %error, "no bulk connection");
             session.bulk_dial = None;
             session.bulk_given_up = session.proto.epoch();
+        }
+    }
+
+    /// The session was closed here. A bulk connection that has begun to prove itself may be
+    /// attached at the peer by now: a reset could overtake our last words on the message
+    /// connection, and the peer would take the session for cut and wait for it to resume. So it
+    /// goes on, and lingers then.
+    pub(crate) fn cease_bulk_dial(&mut self, key: SessionKey) {
+        let dial = self.sessions.get(key.0).and_then(|it| it.bulk_dial);
+        if dial.is_some_and(|dial| !self.is_proving(dial)) {
+            self.cancel_bulk_dial(key);
         }
     }
 
@@ -145,13 +156,11 @@ impl<K: Kernel> Shard<K> {
 
     /// How large a piece of a body may be on this connection.
     pub(crate) fn piece_bytes(&self, session: &SessionEntry, link: Link) -> u64 {
-        let is_alone = match link.is_bulk() {
-            true => !self.has_messages(session),
-            false => session.bulk.is_empty() && session.streams.len() <= 1,
-        };
-        match is_alone {
-            true => LONE_PIECE_BYTES,
-            false => SHARED_PIECE_BYTES,
+        let is_alone = session.bulk.is_empty() && session.streams.len() <= 1;
+        match link.is_bulk() {
+            true if self.has_messages(session) => BESIDE_PIECE_BYTES,
+            false if !is_alone => SHARED_PIECE_BYTES,
+            _ => LONE_PIECE_BYTES,
         }
     }
 }

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use ringway_io::{
     Address, BlockingCall, Completion, Descriptor, Errno, Kernel, Op, OpId, Payload, SocketOption,
 };
-use ringway_proto::{Epoch, Intent, Refusal, SessionId};
+use ringway_proto::{CloseReason, Epoch, Intent, Refusal, SessionId, Status};
 
 use crate::config::ConnectOptions;
 use crate::error::ConnectError;
@@ -38,6 +38,15 @@ pub(crate) enum DialFor {
     Resume(SessionKey),
     /// Another bulk connection of a session, beside its message connection.
     Attach(SessionKey),
+    /// To tell the peer that a session was closed here while it had no connection.
+    Farewell(Farewell),
+}
+
+/// What the peer of a session that is over does not know yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Farewell {
+    pub(crate) session: SessionKey,
+    pub(crate) reason: Status,
 }
 
 #[derive(Debug)]
@@ -124,6 +133,40 @@ impl<K: Kernel> Shard<K> {
         if let Some(session) = self.sessions.get_mut(key.0) {
             session.bulk_dial = Some(dial);
         }
+    }
+
+    /// Begins to dial for the last words of a session that has no connection: else its peer would
+    /// keep it until the resume window is over. Nobody waits for it, and it tries no longer than
+    /// a connect.
+    pub(crate) fn dial_farewell(&mut self, key: SessionKey, reason: &CloseReason) {
+        let session = self.sessions.get(key.0).filter(|_| !self.is_ending());
+        let (Some(session), CloseReason::Local(reason)) = (session, reason) else {
+            return;
+        };
+        let is_cut = session.connection.is_none();
+        let Some(redial) = session.redial.clone().filter(|_| is_cut) else {
+            return;
+        };
+        let dialled = session.dial.and_then(|dial| self.dials.get(dial.0));
+        let dialled = dialled.map(|dial| dial.epoch);
+        let pending = session.pending.as_ref().map(|it| it.established.epoch);
+        let newest = dialled.max(pending).max(Some(session.proto.epoch()));
+        let (id, epoch) = (session.id, Epoch(newest.map_or(0, |epoch| epoch.0) + 1));
+        let timeout_ns = nanoseconds(redial.options.connect_timeout);
+        let deadline_ns = Some(self.kernel.now_ns().saturating_add(timeout_ns));
+        let farewell = Farewell {
+            session: key,
+            reason: reason.clone(),
+        };
+        self.begin_dial(redial, DialFor::Farewell(farewell), id, epoch, deadline_ns);
+    }
+
+    /// Whether it is for an attach whose connection has begun to prove itself.
+    pub(crate) fn is_proving(&self, key: DialKey) -> bool {
+        self.dials.get(key.0).is_some_and(|dial| {
+            let is_attach = matches!(dial.purpose, DialFor::Attach(_));
+            is_attach && matches!(dial.phase, Phase::Handshaking(_))
+        })
     }
 
     fn begin_dial(
@@ -315,7 +358,7 @@ impl<K: Kernel> Shard<K> {
         let credentials = dial.redial.options.key.clone();
         let intent = match dial.purpose {
             DialFor::New(_) => Intent::New,
-            DialFor::Resume(_) => Intent::Resume,
+            DialFor::Resume(_) | DialFor::Farewell(_) => Intent::Resume,
             DialFor::Attach(_) => Intent::Attach,
         };
         let machine = ringway_proto::Dial::new(
@@ -446,7 +489,7 @@ impl<K: Kernel> Shard<K> {
         self.timers.remove(dial.timer_ns, Timer::Dial(key));
         match dial.purpose {
             DialFor::New(Some(reply)) => drop(reply.send(Err(error))),
-            DialFor::New(None) => {}
+            DialFor::New(None) | DialFor::Farewell(_) => {}
             DialFor::Resume(session) => self.resume_failed(session, &error),
             DialFor::Attach(session) => self.bulk_dial_failed(session, &error),
         }
@@ -467,7 +510,7 @@ impl<K: Kernel> Shard<K> {
                     session.bulk_dial = None;
                 }
             }
-            DialFor::New(_) => {}
+            DialFor::New(_) | DialFor::Farewell(_) => {}
         }
         Some(dial)
     }

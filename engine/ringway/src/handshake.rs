@@ -12,7 +12,7 @@ use ringway_io::{
     SocketOption,
 };
 use ringway_proto::{
-    Accept, Claim, Dial, Established, HandshakeError, KeyGrant, KeyId, LocalEndpoint, Need,
+    Accept, Claim, Dial, Established, HandshakeError, Intent, KeyGrant, KeyId, LocalEndpoint, Need,
     Refusal, RefusalCode,
 };
 
@@ -406,6 +406,18 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
+    /// Whether it is for a bulk connection, and the peer may take it for attached already.
+    pub(crate) fn is_attaching(&self, key: HandshakeKey) -> bool {
+        let Some(handshake) = self.handshakes.get(key.0) else {
+            return false;
+        };
+        match (&handshake.origin, &handshake.claim) {
+            (Origin::Dial(dial), _) => self.is_proving(*dial),
+            (Origin::Listener(_), Some(claim)) => claim.intent == Intent::Attach,
+            (Origin::Listener(_), None) => false,
+        }
+    }
+
     /// Gives a handshake up without telling anybody.
     pub(crate) fn drop_handshake(&mut self, key: HandshakeKey) {
         if let Some(handshake) = self.forget_handshake(key) {
@@ -437,7 +449,7 @@ fn is_final(purpose: &DialFor, failure: &HandshakeError) -> bool {
     }
     match purpose {
         DialFor::New(_) => true,
-        DialFor::Resume(_) => {
+        DialFor::Resume(_) | DialFor::Farewell(_) => {
             refusal.is_some_and(|refusal| refusal.code == RefusalCode::UnknownSession)
         }
         // The session goes on without; its message connection tells what has become of it.

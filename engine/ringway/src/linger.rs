@@ -8,6 +8,7 @@ use ringway_io::{Completion, Descriptor, Kernel, Payload, ShutdownHow};
 use ringway_proto::{Epoch, Link};
 
 use crate::connection::{Connection, ConnectionKey};
+use crate::dial::Farewell;
 use crate::purpose::ConnectionOp;
 use crate::session::SessionKey;
 use crate::session_entry::SessionEntry;
@@ -45,17 +46,36 @@ impl<K: Kernel> Shard<K> {
     /// A bulk connection whose session was closed during its handshake: the peer may have attached
     /// it, so it lingers like the others.
     pub(crate) fn linger_unattached(&mut self, owner: SessionKey, socket: Descriptor) {
-        let is_closed = |session: &mut SessionEntry| session.proto.is_closed();
-        if !self.sessions.get_mut(owner.0).is_some_and(is_closed) {
+        let is_alive = |session: &mut SessionEntry| !session.proto.is_closed();
+        if self.sessions.get_mut(owner.0).is_some_and(is_alive) {
             return self.kernel.reset(&socket);
         }
+        let key = self.connect_lingering(owner, Link::new(1), socket);
+        self.begin_linger(key);
+    }
+
+    /// A connection that is only there for last words.
+    fn connect_lingering(
+        &mut self,
+        owner: SessionKey,
+        link: Link,
+        socket: Descriptor,
+    ) -> ConnectionKey {
         let route = self.kernel.route(&socket);
-        let mut connection = Connection::new(owner, (Link::new(1), Epoch(0)), socket, route);
+        let mut connection = Connection::new(owner, (link, Epoch(0)), socket, route);
         connection.is_lingering = true;
         let key = ConnectionKey(self.connections.insert(connection));
         if let Some(session) = self.sessions.get_mut(owner.0) {
             session.fencing.push(key);
         }
+        key
+    }
+
+    /// A connection that was dialled to tell the peer that its session is over.
+    pub(crate) fn say_farewell(&mut self, farewell: &Farewell, socket: Descriptor) {
+        let key = self.connect_lingering(farewell.session, Link::MESSAGE, socket);
+        self.queue_inline(key, ringway_proto::close_frame(&farewell.reason));
+        self.pump_egress(key);
         self.begin_linger(key);
     }
 

@@ -235,8 +235,9 @@ impl<K: Kernel> Shard<K> {
 
     pub(crate) fn drain_requested(&mut self, key: SessionKey, reply: Option<Reply<()>>) {
         let now = self.now();
-        let Some(session) = self.sessions.get_mut(key.0) else {
-            // It is over already: so is its drain.
+        let session = self.sessions.get_mut(key.0);
+        let Some(session) = session.filter(|session| !session.proto.is_closed()) else {
+            // It is over already, even if its last words are still on their way: so is its drain.
             let _ = reply.map(|reply| reply.send(()));
             return;
         };

@@ -116,8 +116,13 @@ impl SessionEntry {
     }
 
     /// All that are attached, the message connection first.
+    pub(crate) fn attached(&self) -> impl Iterator<Item = ConnectionKey> {
+        self.connection.iter().chain(&self.bulk).copied()
+    }
+
+    /// The same, to be kept.
     pub(crate) fn connections(&self) -> Vec<ConnectionKey> {
-        self.connection.iter().chain(&self.bulk).copied().collect()
+        self.attached().collect()
     }
 
     /// Whether a connection is attached or about to be.

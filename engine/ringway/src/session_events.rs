@@ -269,36 +269,60 @@ impl<K: Kernel> Shard<K> {
     /// over a slow network that may take longer than silence may last: it is ended first, and
     /// says how far it got.
     fn on_peer_silent(&mut self, key: SessionKey, link: Link) {
+        let now = self.now();
         let Some(entry) = self.sessions.get(key.0) else {
             return;
         };
-        let keys = entry.connections();
-        let is_silent = |key: &&ConnectionKey| {
-            let connection = self.connections.get(key.0);
-            connection.is_some_and(|connection| connection.link == link)
+        let Some(silent) = entry.connection_of(link) else {
+            return;
         };
-        let silent = keys.iter().find(is_silent).copied();
-        let silent = silent.and_then(|key| self.connections.get_mut(key.0));
-        match silent.and_then(|connection| connection.ingress.exact.as_mut()) {
-            Some(exact) => {
-                exact.is_asked = true;
-                let op = exact.op;
-                self.kernel.cancel(op);
-            }
-            None => self.lose_session_connection(key, Loss::PeerSilent),
+        let (all, is_dead) = (entry.connections(), entry.proto.is_dead(now, link));
+        if self.ask_how_far(silent) {
+            return;
+        }
+        // The others may be alive, and only not have said so.
+        let mut is_any_asked = false;
+        for other in all.into_iter().filter(|other| *other != silent) {
+            is_any_asked |= self.ask_how_far(other);
+        }
+        if is_dead || !is_any_asked {
+            self.judge_silence(silent);
         }
     }
 
-    fn lose_session_connection(&mut self, key: SessionKey, loss: Loss) {
-        let connection = self.sessions.get(key.0).and_then(|entry| entry.connection);
-        if let Some(connection) = connection {
-            self.lose_connection(connection, loss);
+    /// Ends an exact receive, which then says how far it got; whether there is one.
+    fn ask_how_far(&mut self, key: ConnectionKey) -> bool {
+        let connection = self.connections.get_mut(key.0);
+        let Some(exact) = connection.and_then(|it| it.ingress.exact.as_mut()) else {
+            return false;
+        };
+        if !std::mem::replace(&mut exact.is_asked, true) {
+            let op = exact.op;
+            self.kernel.cancel(op);
         }
+        true
+    }
+
+    /// Nothing came on a connection for long: it is lost, unless the peer is heard on another one
+    /// of the set. Then it goes on; true.
+    pub(crate) fn judge_silence(&mut self, key: ConnectionKey) -> bool {
+        let now = self.now();
+        let Some(connection) = self.connections.get(key.0) else {
+            return false;
+        };
+        let session = self.sessions.get(connection.session.0);
+        let goes_on = session.is_some_and(|it| it.proto.is_heard_beside(now, connection.link));
+        if !goes_on {
+            self.lose_connection(key, Loss::PeerSilent);
+        }
+        goes_on
     }
 
     fn on_closed(&mut self, key: SessionKey, reason: &CloseReason) {
         // After the peer's close nobody reads what we might still say.
         if !matches!(reason, CloseReason::Peer(_)) {
+            self.cease_bulk_dial(key);
+            self.dial_farewell(key, reason);
             self.linger(key);
         }
         self.end_session(key, reason);
@@ -326,7 +350,9 @@ impl<K: Kernel> Shard<K> {
         } else if is_ingress(kind) {
             let (owner, link) = (connection.session, connection.link);
             let now = self.now();
-            if let Some(session) = self.sessions.get_mut(owner.0) {
+            if let Some(session) = self.sessions.get_mut(owner.0)
+                && completion.result.is_ok()
+            {
                 session.proto.heard(now, link);
             }
             self.on_ingress_op(key, kind, completion);

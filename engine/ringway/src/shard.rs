@@ -212,9 +212,10 @@ impl<K: Kernel> Shard<K> {
 
     /// Drains every session whose protocol object has changed.
     fn settle(&mut self) {
-        // A session may become dirty again while it is drained (a body that fails at once): the
-        // bound keeps the turn finite, what is left comes next turn.
-        for _ in 0..4 * BATCH {
+        // Each once: a session that becomes dirty again meanwhile (its socket takes everything at
+        // once) has its next turn after the completions that have come, or a body would keep small
+        // messages waiting for as long as its socket has room.
+        for _ in 0..self.dirty.len().min(4 * BATCH) {
             let Some(key) = self.dirty.pop_front() else {
                 break;
             };
@@ -386,6 +387,11 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
+    /// No new work: it ends.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.shutdown.is_some()
+    }
+
     // --- the end ---------------------------------------------------------------------------------
 
     pub(crate) fn begin_shutdown(&mut self, within: Duration, reply: Reply<TeardownReport>) {
@@ -419,6 +425,12 @@ impl<K: Kernel> Shard<K> {
 
     fn end(&mut self, deadline_ns: u64) {
         self.tasks.clear();
+        for key in self.dials.keys() {
+            self.cancel_dial(crate::dial::DialKey(key));
+        }
+        for key in self.handshakes.keys() {
+            self.drop_handshake(crate::handshake::HandshakeKey(key));
+        }
         self.mailbox.close();
         self.caller_ops.clear();
         self.fail_all_sessions();
@@ -455,14 +467,18 @@ impl<K: Kernel> Shard<K> {
         for key in self.listeners.keys() {
             self.close_listener(key);
         }
+        // Bulk connections that prove themselves go on: see `cease_bulk_dial`.
         for key in self.handshakes.keys() {
-            self.drop_handshake(crate::handshake::HandshakeKey(key));
+            let key = crate::handshake::HandshakeKey(key);
+            if !self.is_attaching(key) {
+                self.drop_handshake(key);
+            }
         }
         for key in self.dials.keys() {
-            self.fail_dial(
-                crate::dial::DialKey(key),
-                crate::Error::EngineStopped.into(),
-            );
+            let key = crate::dial::DialKey(key);
+            if !self.is_proving(key) {
+                self.fail_dial(key, crate::Error::EngineStopped.into());
+            }
         }
         for key in self.sessions.keys() {
             let reason = ringway_proto::Status::shutting_down();

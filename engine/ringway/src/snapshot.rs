@@ -63,9 +63,9 @@ impl<K: Kernel> Shard<K> {
         let (proto, books) = (session.proto.statistics(), &session.books);
         let (streams_without_credit, streams_unread) = session.proto.waiting_streams();
         let (send_credit_bytes, receive_credit_bytes) = session.proto.credit_left();
-        let connection = session
-            .connection
-            .and_then(|key| self.connections.get(key.0));
+        let attached = session.attached();
+        let queued = attached.filter_map(|key| self.connections.get(key.0));
+        let queued = queued.map(|connection| connection.egress.queue.len() as u64);
         SessionStatistics {
             resumes: books.resumes,
             body_bytes_sent: books.body_bytes_sent,
@@ -78,7 +78,7 @@ impl<K: Kernel> Shard<K> {
             zero_copy_copied: books.zero_copy_copied,
             cap_wait_ns: books.cap_wait.total_ns(now),
             reader_wait_ns: session.proto.reader_wait_ns(now),
-            connected: u64::from(connection.is_some()),
+            connected: u64::from(session.connection.is_some()),
             streams: session.streams.len() as u64,
             streams_without_credit,
             streams_unread,
@@ -88,7 +88,7 @@ impl<K: Kernel> Shard<K> {
             unacked_bytes: proto.unacked_bytes,
             send_credit_bytes,
             receive_credit_bytes,
-            pieces_queued: connection.map_or(0, |connection| connection.egress.queue.len() as u64),
+            pieces_queued: queued.sum(),
             path_bytes: books.path_bytes,
             path_pieces: books.path_pieces,
             losses: books.losses,
@@ -143,18 +143,21 @@ impl<K: Kernel> Shard<K> {
 
     // --- counting ------------------------------------------------------------------------------
 
-    /// Notes what a session waits for before it can send more.
+    /// Notes what a session waits for before it can send more: on any of its connections.
     pub(crate) fn note_wait(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key.0) else {
             return;
         };
-        let connection = session
-            .connection
-            .and_then(|key| self.connections.get(key.0));
-        let awaited = match connection.map(|connection| &connection.egress) {
+        let attached = session.attached();
+        let (mut is_busy, mut is_loading) = (false, false);
+        for connection in attached.filter_map(|key| self.connections.get(key.0)) {
+            is_busy |= connection.egress.is_busy;
+            is_loading |= connection.egress.loading.is_some();
+        }
+        let awaited = match session.connection {
             None => Awaited::Connection,
-            Some(egress) if egress.is_busy => Awaited::Socket,
-            Some(egress) if egress.loading.is_some() => Awaited::Source,
+            Some(_) if is_busy => Awaited::Socket,
+            Some(_) if is_loading => Awaited::Source,
             Some(_) => session.proto.send_wait().into(),
         };
         session.books.waits.note(awaited, || self.kernel.now_ns());

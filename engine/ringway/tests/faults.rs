@@ -86,6 +86,17 @@ impl Rehearsal {
         found.expect("a kind").1
     }
 
+    /// What went wrong on one connection may be noticed only when the bodies have long arrived on
+    /// another one.
+    fn comes_back(&self) {
+        let resumes = || block_on(self.near.statistics()).expect("told").resumes;
+        let is_back = (0..2000).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            resumes() > 0
+        });
+        assert!(is_back, "nothing was noticed");
+    }
+
     /// Sends so much there, and the same back; both arrive identical.
     async fn exchange(&self, bytes: usize) {
         let content = pattern(bytes);
@@ -197,9 +208,8 @@ fn refused_dials_are_unreachable_until_the_fault_is_taken_away() {
 fn a_connection_that_brings_nothing_is_noticed_and_the_session_goes_on() {
     let rehearsal = Rehearsal::new("drop-inbound:after=3MiB");
     block_on(rehearsal.exchange(8 << 20));
-    let near = block_on(rehearsal.near.statistics()).expect("told");
     assert_eq!(rehearsal.injected("drop-inbound"), 1);
-    assert!(near.resumes >= 1, "{near:?}");
+    rehearsal.comes_back();
     rehearsal.end();
 }
 
@@ -207,9 +217,8 @@ fn a_connection_that_brings_nothing_is_noticed_and_the_session_goes_on() {
 fn a_connection_that_sends_into_nowhere_is_noticed_and_the_session_goes_on() {
     let rehearsal = Rehearsal::new("drop-outbound:after=3MiB");
     block_on(rehearsal.exchange(8 << 20));
-    let near = block_on(rehearsal.near.statistics()).expect("told");
     assert_eq!(rehearsal.injected("drop-outbound"), 1);
-    assert!(near.resumes >= 1, "{near:?}");
+    rehearsal.comes_back();
     rehearsal.end();
 }
 

@@ -4,6 +4,7 @@
 //! story of its own. The campaigns, with drawn work and faults, are in `tools/simulate`.
 
 mod admission;
+mod closing;
 mod found;
 mod rotation;
 #[allow(dead_code, reason = "the suite for both kernels uses the rest")]
