@@ -90,7 +90,7 @@ impl Default for SessionConfig {
             streams_max: 4096,
             retained_bytes_max: 64 << 20,
             unacked_bytes_max: 64 << 20,
-            bulk_connections: 0,
+            bulk_connections: 1,
             bulk_body_bytes_min: BULK_BODY_BYTES_MIN,
             heartbeat: Duration::from_secs(5),
             resume_window: Duration::from_secs(120),

@@ -79,6 +79,39 @@ pub async fn concurrent_closes_are_one_close_and_all_return(stage: Stage) {
     }
 }
 
+// B12
+pub async fn a_drain_of_a_session_that_is_over_returns_at_once(stage: Stage) {
+    stage.near.close(Status::ok());
+    stage.near.ended().await;
+    // Its last words are still on their way: the session is over, and still there.
+    assert_eq!(stage.near.drain().await, Ok(()));
+    stage.far.ended().await;
+    assert_eq!(stage.far.drain().await, Ok(()));
+}
+
+// S9
+pub async fn a_close_while_cut_is_told_to_the_peer_at_the_next_connection(stage: Stage) {
+    let (near, _far) = stage.stream().await;
+    stage.ground.close();
+    stage.ground.cut();
+    let mut state = stage.near.state();
+    while matches!(state, SessionState::Connected { .. }) {
+        state = stage.near.state_changed(&state).await;
+    }
+    let said = Status::new(1234, "enough");
+    stage.near.close(said.clone());
+    let reason = stage.near.ended().await;
+    assert_eq!(
+        reason,
+        CloseReason::Local(said.clone()),
+        "it waits for nobody"
+    );
+    drop(near);
+    stage.ground.open();
+    // Not the resume window, which would say so.
+    assert_eq!(stage.far.ended().await, CloseReason::Peer(said));
+}
+
 // S9
 pub async fn a_close_while_nobody_answers_the_redial_returns(stage: Stage) {
     let (near, _far) = stage.stream().await;

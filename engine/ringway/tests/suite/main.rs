@@ -14,6 +14,7 @@ mod scene;
 mod seeds;
 
 mod bodies;
+mod bulk;
 mod ends;
 mod flaky;
 mod memory;
@@ -63,6 +64,8 @@ on_both_kernels! {
     ends:
         a_restarted_peer_is_an_unknown_session_and_never_a_start_at_zero,
         concurrent_closes_are_one_close_and_all_return,
+        a_drain_of_a_session_that_is_over_returns_at_once,
+        a_close_while_cut_is_told_to_the_peer_at_the_next_connection,
         a_close_while_nobody_answers_the_redial_returns,
         a_peer_that_keeps_sending_cannot_hold_up_a_drain with short_drain,
         a_half_close_lets_everything_of_the_other_way_arrive;
@@ -82,4 +85,15 @@ on_both_kernels! {
         a_wish_does_not_wait_for_an_attempt_that_hangs,
         a_broken_connection_is_replaced_once,
         an_error_of_an_older_connection_does_not_touch_the_newer_one;
+    bulk:
+        large_replays_both_ways_over_several_connections_complete with three_with_small_buffers,
+        a_set_of_connections_that_dies_again_and_again_makes_progress with three_slow,
+        a_half_open_set_of_connections_is_taken_over_as_one with three,
+        bodies_that_nobody_takes_do_not_stop_messages_and_neighbours with three_with_small_windows,
+        a_small_message_passes_a_body_that_saturates_its_link with three_slow,
+        several_large_bodies_use_every_bulk_connection_and_stay_in_order with three_slow,
+        the_numbers_of_a_session_are_those_of_all_its_connections,
+        a_body_that_is_cut_in_the_middle_is_counted_once with three_slow,
+        without_bulk_connections_large_bodies_take_the_message_connection with none,
+        where_no_second_connection_is_to_be_had_bodies_flow_all_the_same;
 }
