@@ -46,6 +46,11 @@ impl ConnectionSet {
     pub(crate) fn begin(&mut self) {
         self.0 = self.0.wrapping_add(1);
     }
+
+    /// Whether it began right after the older one.
+    fn follows(self, older: Self) -> bool {
+        self.0 == older.0.wrapping_add(1)
+    }
 }
 
 /// What of our state is still to be stated.
@@ -121,6 +126,7 @@ impl Session {
         let Some(state) = self.streams.get_mut(&id).filter(|state| state.set != set) else {
             return;
         };
+        let is_counted = set.follows(state.set);
         state.set = set;
         state.is_settled = false;
         state.is_queued = false;
@@ -128,6 +134,10 @@ impl Session {
         state.link = Link::MESSAGE;
         state.send.credit_wait.stop(detached);
         if !self.is_attached {
+            // Sets that came and went without touching the stream count nothing of it any more.
+            if !is_counted {
+                state.send.rewind();
+            }
             return;
         }
         state.send.rewind();

@@ -429,3 +429,19 @@ fn a_source_that_fails_before_the_peer_has_stated_its_position_waits_for_it() {
     assert_eq!(pair.see(B).received[&id].finished, Some((status, 1300)));
     finish(&mut pair);
 }
+
+#[test]
+fn what_a_connection_did_not_touch_is_not_subtracted_from_what_is_unacked() {
+    let mut pair = Pair::attached(tight());
+    let id = pair.open(A);
+    pair.send(A, id, 100);
+    pair.pump(A);
+    pair.cut_and_attach();
+    pair.cut();
+    let now = pair.now;
+    pair.end(A).reset(now, id);
+    let unacked = pair.see(A).session.statistics().unacked_bytes;
+    assert_eq!(unacked, 0, "below zero it keeps everything from being sent");
+    pair.attach();
+    pair.run();
+}
