@@ -684,7 +684,7 @@ typedef struct ringway_config {
     uint32_t body_checksum;
     /**
      * Connections for large bodies beside the one for everything else, at most 8; the smaller
-     * number of both sides holds. 0: the default, none at present; `RINGWAY_NONE`: none.
+     * number of both sides holds. 0: the default, 1; `RINGWAY_NONE`: none.
      */
     uint32_t bulk_connections;
     /**

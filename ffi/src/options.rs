@@ -153,7 +153,7 @@ pub struct ringway_config {
     /// A `ringway_checksum`.
     pub body_checksum: u32,
     /// Connections for large bodies beside the one for everything else, at most 8; the smaller
-    /// number of both sides holds. 0: the default, none at present; `RINGWAY_NONE`: none.
+    /// number of both sides holds. 0: the default, 1; `RINGWAY_NONE`: none.
     pub bulk_connections: u32,
     /// 0.
     pub reserved: u32,
