@@ -245,8 +245,11 @@ impl Keys {
             .ok_or_else(|| fail(0, "there is no key in it"))?;
         let first = Self::one(own.clone()).limit(&own.id, limits);
         Ok(keys.fold(first, |all, (key, limits)| {
-            let all = all.limit(&key.id, limits);
-            all.with(key)
+            match key.id == all.own.id {
+                // What the first key was before: the limits are those of its present line.
+                true => all.with(key),
+                false => all.limit(&key.id, limits).with(key),
+            }
         }))
     }
 
@@ -385,5 +388,20 @@ mod tests {
         let text = format!("ringway-key-1 me {} much=1\n", "0f".repeat(32));
         let error = Keys::parse(path, &text).expect_err("unknown word");
         assert!(error.to_string().contains("sessions="), "{error}");
+    }
+
+    #[test]
+    fn a_second_line_with_the_first_id_is_what_the_key_was_before() {
+        let [new, old] = ["11", "22"].map(|byte| byte.repeat(32));
+        let text =
+            format!("ringway-key-1 alice {new} sessions=2\nringway-key-1 alice {old} sessions=9\n");
+        let keys = Keys::parse(Path::new("keys"), &text).expect("valid");
+        let id = keys.own().id;
+        assert_eq!(keys.own().key.to_hex().as_str(), new);
+        let previous = keys.previous().expect("it was given");
+        assert_eq!(previous.to_hex().as_str(), old);
+        let found = keys.find(&id).expect("known");
+        assert_eq!(found.key.to_hex().as_str(), new);
+        assert_eq!(keys.limits_of(&id).sessions, Some(2));
     }
 }
