@@ -23,11 +23,15 @@
 //! The futures belong to no runtime: await them under any, with [`block_on`], or inside a task
 //! on a shard ([`Engine::spawn_on`]), where no thread hop is paid.
 //!
+//! Features, off by default: `tokio` (streams as its readers and writers, `StreamIo`) and
+//! `tokio-uring` (the engine's memory as its buffers, `UringBuffer`).
+//!
 //! Inside: the handles (`engine`, `listener`, `session`, `stream`, `file`) send messages through
 //! `mailbox` to a `shard`, whose `turn` is the only code that touches the kernel and the protocol.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod accept;
+mod adapters;
 mod admission;
 mod arriving;
 mod atomics;
@@ -99,6 +103,10 @@ mod timers;
 mod wakefulness;
 mod wakers;
 
+#[cfg(feature = "tokio")]
+pub use adapters::StreamIo;
+#[cfg(feature = "tokio-uring")]
+pub use adapters::UringBuffer;
 pub use block_on::block_on;
 pub use config::{
     AuthenticationMode, Backoff, Config, ConnectOptions, Connector, ListenOptions, PathChoice,

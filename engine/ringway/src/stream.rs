@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use ringway_proto::{Priority, Status, StreamId};
@@ -155,6 +156,15 @@ impl Stream {
     }
 
     async fn send_part(&self, payload: Payload, end_of_record: bool) -> Result<u64, Error> {
+        let sent = self.post_send(payload, end_of_record).await?;
+        sent.map_err(|error| self.cause_of(error))
+    }
+
+    pub(crate) fn post_send(
+        &self,
+        payload: Payload,
+        end_of_record: bool,
+    ) -> Answer<Result<u64, Error>> {
         let (reply, answer) = reply();
         self.post(Message::Send {
             session: self.key(),
@@ -163,11 +173,11 @@ impl Stream {
             end_of_record,
             reply,
         });
-        answer.await?.map_err(|error| self.cause_of(error))
+        answer
     }
 
     /// What ended the sending direction, where the shard only knows that it is gone.
-    fn cause_of(&self, error: Error) -> Error {
+    pub(crate) fn cause_of(&self, error: Error) -> Error {
         match error {
             Error::StreamEnded => self.send_failure().unwrap_or(error),
             error => error,
@@ -205,6 +215,10 @@ impl Stream {
     /// # Errors
     /// As [`send`](Self::send); the status text is cut at its limit.
     pub async fn finish(&self, status: Status) -> Result<(), Error> {
+        self.finished(self.post_finish(status).await?)
+    }
+
+    pub(crate) fn post_finish(&self, status: Status) -> Answer<Result<(), Error>> {
         let (reply, answer) = reply();
         self.post(Message::Finish {
             session: self.key(),
@@ -212,7 +226,11 @@ impl Stream {
             status,
             reply,
         });
-        match answer.await? {
+        answer
+    }
+
+    pub(crate) fn finished(&self, finished: Result<(), Error>) -> Result<(), Error> {
+        match finished {
             // The peer did not want what we had not sent: there is nothing left to end.
             Err(_) if matches!(self.send_failure(), Some(Error::Stopped(_))) => Ok(()),
             finished => finished,
@@ -256,8 +274,15 @@ impl Stream {
     /// [`Error::StreamReset`], [`Error::SessionEnded`], [`Error::EngineStopped`]; on a lossy stream
     /// [`Error::Gap`], after which receiving goes on.
     pub async fn receive(&self) -> Result<Option<Chunk>, Error> {
-        let polled = poll_fn(|context| self.0.shared.inbox.poll_chunk(context));
-        self.report_either(polled.await)
+        poll_fn(|context| self.poll_receive(context)).await
+    }
+
+    pub(crate) fn poll_receive(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Chunk>, Error>> {
+        let polled = self.0.shared.inbox.poll_chunk(context);
+        polled.map(|taken| self.report_either(taken))
     }
 
     /// As [`receive`](Self::receive), but what it gives does not yet count as taken: the peer may
@@ -358,7 +383,14 @@ impl Stream {
     /// # Errors
     /// As [`receive`](Self::receive).
     pub async fn peer_status(&self) -> Result<Status, Error> {
-        poll_fn(|context| self.0.shared.inbox.poll_finished(context)).await
+        poll_fn(|context| self.poll_peer_status(context)).await
+    }
+
+    pub(crate) fn poll_peer_status(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Status, Error>> {
+        self.0.shared.inbox.poll_finished(context)
     }
 
     /// How far both directions have got.

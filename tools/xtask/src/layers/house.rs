@@ -75,7 +75,8 @@ pub const HOUSE: [Member; 12] = [
         package: "ringway",
         folder: "engine/ringway",
         uses: Uses::Only(&["ringway-proto", "ringway-io", "ringway-uring"]),
-        unsafety: Unsafety::Forbidden,
+        // tokio-uring's buffer traits are unsafe.
+        unsafety: Unsafety::Within("src/adapters"),
     },
     Member {
         package: "ringway-files",
