@@ -474,16 +474,19 @@ impl<K: Kernel> Shard<K> {
         Push::Waiting
     }
 
-    /// Nothing can be sent any more. The peer may have closed the session, and its last words wait
-    /// in our receive queue: as long as something is being received, that ends the connection.
+    /// Nothing can be sent any more. If the peer does not read any longer, it may have closed the
+    /// session, and its last words wait in our receive queue: as long as something is being
+    /// received, that ends the connection. A failure of our own is no reason to wait for a peer
+    /// that goes on speaking.
     pub(crate) fn send_failed(&mut self, key: ConnectionKey, errno: Errno) {
         let Some(connection) = self.connections.get_mut(key.0) else {
             return;
         };
         connection.egress.is_broken = true;
+        let may_be_told = matches!(errno, Errno::EPIPE | Errno::ECONNRESET);
         let ingress = &connection.ingress;
         let is_receiving = ingress.multishot.is_some() || ingress.is_busy;
-        if !is_receiving {
+        if !is_receiving || !may_be_told {
             self.lose_connection(key, Loss::Send(errno));
         }
     }

@@ -85,7 +85,11 @@ impl<K: Kernel> Shard<K> {
             epoch: proto.epoch().0,
             attached: attached.collect(),
             fencing: entry.fencing.len(),
-            retained_bytes: proto.statistics().retained_bytes,
+            retained_bytes: match proto.is_closed() {
+                // Handed back at the end.
+                true => 0,
+                false => proto.statistics().retained_bytes,
+            },
             retained_bytes_max: config.retained_bytes_max,
             retained_largest_bytes: kept.map(|body| body.payload.len()).max().unwrap_or(0),
             stream_window_bytes: config.stream_window_bytes,

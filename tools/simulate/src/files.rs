@@ -94,9 +94,10 @@ fn run_in(pair: Pair, draw: Draw) {
             work.check();
         }
     }
+    // Everything ends once nothing fails any more; before, nobody promises when.
+    work.pair.scene.world.calm();
     work.pair.scene.run_all_but_serving(DONE_WITHIN);
     work.check();
-    work.pair.scene.world.calm();
     work.complete();
     work.end();
 }

@@ -20,7 +20,7 @@ use crate::inspect::Inspector;
 use crate::run::Context;
 
 /// Turns of all shards, without the run coming to its end, after which it is taken to spin.
-const ROUNDS_MAX: u64 = 3_000_000;
+const ROUNDS_MAX: u64 = 20_000_000;
 
 /// Turns of all shards at one moment of virtual time after which they are taken to spin.
 const ROUNDS_AT_ONCE_MAX: u64 = 300_000;
