@@ -7,7 +7,7 @@ use ringway_io::{Descriptor, Kernel};
 use ringway_proto::{Claim, Decision, Established, Incoming, Link, Refusal};
 
 use crate::connection::{Body, Connection, ConnectionKey};
-use crate::egress::{BESIDE_PIECE_BYTES, LONE_PIECE_BYTES, SHARED_PIECE_BYTES};
+use crate::egress::{LONE_PIECE_BYTES, SHARED_PIECE_BYTES};
 use crate::error::ConnectError;
 use crate::session::SessionKey;
 use crate::session_directory::Owner;
@@ -155,12 +155,11 @@ impl<K: Kernel> Shard<K> {
     }
 
     /// How large a piece of a body may be on this connection.
-    pub(crate) fn piece_bytes(&self, session: &SessionEntry, link: Link) -> u64 {
+    pub(crate) fn piece_bytes(session: &SessionEntry, link: Link) -> u64 {
         let is_alone = session.bulk.is_empty() && session.streams.len() <= 1;
-        match link.is_bulk() {
-            true if self.has_messages(session) => BESIDE_PIECE_BYTES,
-            false if !is_alone => SHARED_PIECE_BYTES,
-            _ => LONE_PIECE_BYTES,
+        match link.is_bulk() || is_alone {
+            true => LONE_PIECE_BYTES,
+            false => SHARED_PIECE_BYTES,
         }
     }
 }

@@ -31,13 +31,10 @@ const INLINE_BYTES: usize = 64 << 10;
 /// (measured: 256 KiB costs no visible throughput, 1 MiB puts 0.2 ms before every small message).
 pub(crate) const SHARED_PIECE_BYTES: u64 = 256 << 10;
 
-/// A body piece on a bulk connection while messages pass beside it. One message at a time, as fast
-/// as it can be answered, and the bulk beside it, of its rate alone (`--bench mixed`, two cores):
-/// pieces of 256 KiB 45 µs and 0.65, 512 KiB 73 µs and 0.83, this 100 µs and 0.91, 1 MiB 130 µs
-/// and 0.94. Smaller ones leave most of the cores to the messages.
-pub(crate) const BESIDE_PIECE_BYTES: u64 = 768 << 10;
-
-/// A body piece while nothing else is to be sent: one pipe.
+/// A body piece while nothing else is to be sent, and on a bulk connection: one pipe. Smaller ones
+/// beside messages leave most of the cores to those: with 768 KiB the bulk kept 0.84 of its rate
+/// alone, and the slowest in a hundred round trips took a tenth of a plain pair's all the same
+/// (`--bench mixed`).
 pub(crate) const LONE_PIECE_BYTES: u64 = 1 << 20;
 
 /// What came of trying to move the front of the queue.
@@ -113,7 +110,7 @@ impl<K: Kernel> Shard<K> {
             let Some(session) = self.sessions.get(owner.0) else {
                 return false;
             };
-            let body_max = self.piece_bytes(session, link);
+            let body_max = Self::piece_bytes(session, link);
             let Some(session) = self.sessions.get_mut(owner.0) else {
                 return false;
             };

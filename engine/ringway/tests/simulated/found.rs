@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use ringway::{
-    BodyChecksum, Config, ConnectOptions, Error, Keys, ListenOptions, Status, StreamOptions,
+    BodyChecksum, Config, ConnectOptions, Error, Keys, ListenOptions, PathChoice, Status,
+    StreamOptions,
 };
 use ringway_sim::{CutKind, CutTarget, FaultConfig, ShortIo, Side, WorldConfig};
 
@@ -170,4 +171,47 @@ fn streams_arrive_identical_over_connections_that_are_cut() {
     }
     drop((near, far, listener));
     scene.end();
+}
+
+// B1
+/// Its peer goes on speaking, so that silence never tells.
+#[test]
+fn a_send_that_fails_for_want_of_memory_costs_the_connection_at_once() {
+    let mut world = WorldConfig::calm();
+    world.faults.no_memory_per_mille = 30;
+    let mut config = Config {
+        shards: 1,
+        path: PathChoice::ZeroCopy,
+        ..Config::default()
+    };
+    config.session.heartbeat = Duration::from_secs(200);
+    let mut failed_sends = 0;
+    for seed in 0..20 {
+        let mut scene = Scene::two_hosts(seed, world.clone(), &config);
+        let [near, far] = [0, 1].map(|end| scene.engines[end].clone());
+        failed_sends += scene.run(WITHIN, async move {
+            let listener = far
+                .listen(TARGET, ListenOptions::keyed(Keys::one(key())))
+                .await
+                .expect("listens");
+            let sender = loop {
+                // Memory fails here too.
+                let made = near.connect(TARGET, ConnectOptions::keyed(key())).await;
+                if let Ok(session) = made {
+                    break session;
+                }
+            };
+            let receiver = listener.accept().await.expect("accepts");
+            let stream = sender.open(StreamOptions::default()).await.expect("opens");
+            for _ in 0..40 {
+                stream.send(vec![7; 64 << 10]).await.expect("sends");
+            }
+            stream.finish(Status::ok()).await.expect("finishes");
+            let stream = receiver.accept().await.expect("accepts");
+            while stream.receive().await.expect("receives").is_some() {}
+            let statistics = near.statistics().await.expect("alive");
+            statistics.losses.of("send_failed")
+        });
+    }
+    assert!(failed_sends > 0, "no send failed: nothing was shown");
 }
