@@ -43,7 +43,8 @@ pub(crate) fn to_socket(
     flags.set(SpliceFFlags::SPLICE_F_MORE, more_follows);
     let signal = PipeSignalBlocked::new();
     let result = retry(|| splice(pipe, None, socket, None, length as usize, flags));
-    if result == Err(Errno::EPIPE) {
+    // Also with a part: what breaks behind that is told by the signal alone.
+    if result != Ok(length) {
         signal.discard();
     }
     result

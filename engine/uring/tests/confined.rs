@@ -9,6 +9,7 @@ use std::io::Read;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
@@ -299,6 +300,60 @@ fn a_broken_connection_does_not_kill_a_program_that_never_heard_of_sigpipe() {
         assert!(!raised.load(Ordering::SeqCst), "SIGPIPE was raised");
         rig.finish();
     });
+}
+
+/// A splice that has sent a part of the pipe when the connection breaks says how much, and nothing
+/// of the signal.
+#[test]
+fn a_connection_that_breaks_within_a_splice_raises_no_signal() {
+    let name = "a_connection_that_breaks_within_a_splice_raises_no_signal";
+    in_child(name, || {
+        let raised = Arc::new(AtomicBool::new(false));
+        let sigpipe = signal_hook::consts::SIGPIPE;
+        signal_hook::flag::register(sigpipe, Arc::clone(&raised)).expect("allowed");
+        let mut rig = Rig::new();
+        if !rig.has(Capability::Splice) {
+            return rig.finish();
+        }
+        for round in 0..300 {
+            let (socket, peer) = rig.tcp();
+            let breaking = std::thread::spawn(move || break_after(peer, round));
+            splice_until_it_fails(&mut rig, &socket);
+            breaking.join().expect("no panic");
+            drop(socket);
+        }
+        assert!(!raised.load(Ordering::SeqCst), "SIGPIPE was raised");
+        rig.finish();
+    });
+}
+
+fn break_after(mut peer: std::net::TcpStream, round: u64) {
+    let mut bytes = vec![0; 16 << 10];
+    for _ in 0..round % 7 {
+        std::io::Read::read(&mut peer, &mut bytes).expect("they come");
+    }
+    std::thread::sleep(Duration::from_micros(round % 50));
+    // A reset behind an end is told as a broken pipe, else as a reset.
+    peer.shutdown(std::net::Shutdown::Write).expect("open");
+}
+
+fn splice_until_it_fails(rig: &mut Rig, socket: &Descriptor) {
+    let pipe = rig.kernel.acquire_pipe().expect("a pipe");
+    let bytes = vec![7; pipe.capacity as usize];
+    loop {
+        let write = pipe.write.os().expect("real");
+        let mut held = match nix::unistd::write(write, &bytes) {
+            Ok(count) => u32::try_from(count).expect("a pipe's size"),
+            Err(error) => panic!("the pipe is empty: {error}"),
+        };
+        while held > 0 {
+            match rig.kernel.splice_to_socket(&pipe, socket, held, true) {
+                Ok(count) => held -= count,
+                Err(Errno::EAGAIN) => std::thread::yield_now(),
+                Err(_) => return rig.kernel.release_pipe(pipe, false),
+            }
+        }
+    }
 }
 
 /// Everything that may hold a process up when it dies: stalled receives, workers inside of the

@@ -48,7 +48,7 @@ impl PipeSignalBlocked {
         }
     }
 
-    /// Discards the signal that a broken pipe has just raised.
+    /// Discards the signal that a broken pipe may just have raised.
     pub(crate) fn discard(&self) {
         if self.before.is_none() {
             return;
