@@ -367,6 +367,8 @@ fn a_source_that_shrinks_and_a_sink_that_is_full_are_told_from_each_other() {
     let mut rest = String::new();
     stdout.read_to_string(&mut rest).expect("readable");
     assert_eq!(finish(client).code, Some(7), "{rest}");
+    // With little locked memory a third ring finds none.
+    drop(server);
 
     // A file that may not grow beyond a limit fails as a full disk does.
     let mut command = std::process::Command::new("sh");
