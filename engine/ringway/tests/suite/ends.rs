@@ -89,15 +89,20 @@ pub async fn a_drain_of_a_session_that_is_over_returns_at_once(stage: Stage) {
     assert_eq!(stage.far.drain().await, Ok(()));
 }
 
-// S9
-pub async fn a_close_while_cut_is_told_to_the_peer_at_the_next_connection(stage: Stage) {
-    let (near, _far) = stage.stream().await;
+/// Nothing connects any more, and the session knows that it is cut.
+async fn cut_off(stage: &Stage) {
     stage.ground.close();
     stage.ground.cut();
     let mut state = stage.near.state();
     while matches!(state, SessionState::Connected { .. }) {
         state = stage.near.state_changed(&state).await;
     }
+}
+
+// S9
+pub async fn a_close_while_cut_is_told_to_the_peer_at_the_next_connection(stage: Stage) {
+    let (near, _far) = stage.stream().await;
+    cut_off(&stage).await;
     let said = Status::new(1234, "enough");
     stage.near.close(said.clone());
     let reason = stage.near.ended().await;
@@ -115,12 +120,7 @@ pub async fn a_close_while_cut_is_told_to_the_peer_at_the_next_connection(stage:
 // S9
 pub async fn a_close_while_nobody_answers_the_redial_returns(stage: Stage) {
     let (near, _far) = stage.stream().await;
-    stage.ground.close();
-    stage.ground.cut();
-    let mut state = stage.near.state();
-    while matches!(state, SessionState::Connected { .. }) {
-        state = stage.near.state_changed(&state).await;
-    }
+    cut_off(&stage).await;
     // The attempt is under way, and nobody answers it.
     stage.sleep(HEARTBEAT).await;
     stage.near.close(Status::ok());
