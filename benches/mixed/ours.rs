@@ -1,19 +1,16 @@
 //! One session with two streams, used by tasks on the shards.
 
-use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use ringway::{Config, Engine, Session, Status, Stream, StreamOptions, block_on};
 use ringway_benches::Result;
-use ringway_benches::engine_side::{connect_options, counters, listen_options};
+use ringway_benches::engine_side::{connect_options, counters, discard, listen_options, on_shard};
 use ringway_benches::job::{Outcome, say_ready};
 
 use crate::job::{ReceiveJob, SendJob};
 use crate::pings::{MESSAGE_BYTES, MESSAGE_BYTES_MAX, Pings};
-
-type Answer<T> = mpsc::Receiver<std::result::Result<T, ringway::Error>>;
 
 /// One shard: one core is what each side has.
 fn start(bulk_connections: Option<u8>) -> Result<Engine> {
@@ -25,20 +22,6 @@ fn start(bulk_connections: Option<u8>) -> Result<Engine> {
         config.session.bulk_connections = count;
     }
     Ok(Engine::start(config)?)
-}
-
-/// Runs it as a task on the shard, where asking and taking cost no change of threads.
-fn on_shard<T, F>(engine: &Engine, work: impl FnOnce() -> F + Send + 'static) -> Result<Answer<T>>
-where
-    T: Send + 'static,
-    F: Future<Output = std::result::Result<T, ringway::Error>> + 'static,
-{
-    let (told, answer) = mpsc::channel();
-    engine.spawn_on(0, move || async move {
-        // Whoever started it waits for exactly this.
-        let _ = told.send(work().await);
-    })?;
-    Ok(answer)
 }
 
 /// Sends the file round and round, and asks until all of it was taken.
@@ -138,13 +121,4 @@ async fn echo(stream: Stream) -> std::result::Result<(), ringway::Error> {
         stream.send_record(record).await?;
     }
     stream.finish(Status::ok()).await
-}
-
-async fn discard(stream: Stream) -> std::result::Result<u64, ringway::Error> {
-    let mut taken = 0;
-    while let Some(piece) = stream.receive().await? {
-        taken += piece.bytes.len() as u64;
-    }
-    stream.finish(Status::ok()).await?;
-    Ok(taken)
 }

@@ -90,7 +90,10 @@ pub fn receive(job: &ReceiveJob) -> Result<Outcome> {
         let session = listener.accept().await?;
         let bytes = match &sink {
             Some(file) => into_file(&session, file, job).await,
-            None => discard_on_shard(&engine, &session),
+            None => {
+                let taking = session.clone();
+                Ok(on_shard(&engine, move || discard_first(taking))?.recv()??)
+            }
         }?;
         session.ended().await;
         Ok(Outcome {
@@ -115,25 +118,40 @@ async fn into_file(session: &Session, file: &File, job: &ReceiveJob) -> Result<u
     Ok(written)
 }
 
-/// As a task on the shard, where taking a piece costs no change of threads.
-fn discard_on_shard(engine: &Engine, session: &Session) -> Result<u64> {
+/// What a task on a shard will have come to.
+pub type Answer<T> = mpsc::Receiver<std::result::Result<T, ringway::Error>>;
+
+/// Runs it as a task on the shard, where asking and taking cost no change of threads.
+///
+/// # Errors
+/// What the engine says.
+pub fn on_shard<T, F>(
+    engine: &Engine,
+    work: impl FnOnce() -> F + Send + 'static,
+) -> Result<Answer<T>>
+where
+    T: Send + 'static,
+    F: Future<Output = std::result::Result<T, ringway::Error>> + 'static,
+{
     let (told, answer) = mpsc::channel();
-    let session = session.clone();
     engine.spawn_on(0, move || async move {
-        let taken = match session.accept().await {
-            Ok(stream) => discard(&stream).await,
-            Err(error) => Err(error),
-        };
-        // The receiver waits for exactly this.
-        let _ = told.send(taken);
+        // Whoever started it waits for exactly this.
+        let _ = told.send(work().await);
     })?;
-    Ok(answer.recv()??)
+    Ok(answer)
+}
+
+async fn discard_first(session: Session) -> std::result::Result<u64, ringway::Error> {
+    discard(session.accept().await?).await
 }
 
 /// Takes the engine's own pieces, which are as hot as one buffer: it reuses them at once. A buffer
 /// of ours (`Stream::receive_into`) costs more here: an allocator puts it 16 bytes behind a page,
 /// and some processors copy from a page to just behind one half as fast again (docs/BENCHMARKS.md).
-async fn discard(stream: &Stream) -> std::result::Result<u64, ringway::Error> {
+///
+/// # Errors
+/// What the engine says.
+pub async fn discard(stream: Stream) -> std::result::Result<u64, ringway::Error> {
     let mut taken = 0;
     while let Some(piece) = stream.receive().await? {
         taken += piece.bytes.len() as u64;

@@ -2,16 +2,15 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::try_join_all;
 use hdrhistogram::Histogram;
-use ringway::{Engine, Error, Session, Status, Stream, StreamOptions, block_on};
+use ringway::{Error, Session, Status, Stream, StreamOptions, block_on};
 use ringway_benches::Result;
-use ringway_benches::engine_side::{connect_options, listen_options, start};
+use ringway_benches::engine_side::{connect_options, listen_options, on_shard, start};
 use ringway_benches::job::{Outcome, say_ready};
 
 use super::ping::{histogram, outcome};
@@ -125,7 +124,8 @@ where
         let listener = engine.listen("127.0.0.1:0", listen_options()).await?;
         say_ready(listener.address())?;
         let session = listener.accept().await?;
-        on_shard(&engine, session.clone(), work)?;
+        let session_there = session.clone();
+        on_shard(&engine, move || work(session_there))?.recv()??;
         session.ended().await;
         Ok(Outcome::default())
     });
@@ -143,28 +143,12 @@ where
     let engine = start()?;
     let called = block_on(async {
         let session = engine.connect(&job.address, connect_options()).await?;
-        let outcome = on_shard(&engine, session.clone(), work)?;
+        let session_there = session.clone();
+        let outcome = on_shard(&engine, move || work(session_there))?.recv()??;
         session.close(Status::ok());
         session.ended().await;
         Ok(outcome)
     });
     block_on(engine.shutdown(Duration::from_secs(5)));
     called
-}
-
-/// As a task on the shard; this thread sleeps meanwhile.
-fn on_shard<T: Send + 'static, F>(
-    engine: &Engine,
-    session: Session,
-    work: impl FnOnce(Session) -> F + Send + 'static,
-) -> Result<T>
-where
-    F: Future<Output = std::result::Result<T, Error>> + 'static,
-{
-    let (told, answer) = mpsc::channel();
-    engine.spawn_on(session.shard(), move || async move {
-        // The waiting thread waits for exactly this.
-        let _ = told.send(work(session).await);
-    })?;
-    Ok(answer.recv()??)
 }
