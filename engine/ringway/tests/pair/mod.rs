@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test program uses another part of it")]
 
 #[path = "../../../uring/tests/rig/turn.rs"]
-mod turn;
+pub mod turn;
 
 use std::future::poll_fn;
 use std::net::TcpStream;
