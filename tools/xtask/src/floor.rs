@@ -1,27 +1,16 @@
-//! `cargo xtask floor`: a command on an old kernel, in a virtual machine without acceleration.
+//! `cargo xtask floor`: a command on an old kernel.
 //!
 //! The oldest kernel Ringway supports is 6.1. A mask (`ci`'s step `mask`) imitates what it lacks, but
-//! not its mistakes; so here the real one runs, as Debian ships it for clouds. The guest has no disk:
-//! [`initramfs`] packs busybox, the program and its libraries into the archive that the kernel
-//! unpacks at boot, `init.sh` runs the commands, and [`machine`] is QEMU around it. [`kernel`] finds
-//! the kernel among Debian's packages, [`results`] reads what the guest wrote.
+//! not its mistakes; so here the real one runs, as Debian ships it for clouds.
 
-mod initramfs;
-mod kernel;
-mod machine;
-mod results;
-
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::apt;
 use crate::artifact;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
+use crate::guest::{Guest, Network, Proof, Series, Task, words};
 use crate::invocation::Invocation;
 use crate::workspace::Workspace;
-use initramfs::Initramfs;
-use kernel::Series;
-use machine::Machine;
 
 /// Boot an old kernel in QEMU and run a command there
 ///
@@ -52,9 +41,6 @@ pub struct Options {
 /// Booting takes 10 s, the demonstration about as long; the rest is for busy machines.
 const TIMEOUT_S: u64 = 600;
 
-/// What the host must have; `dpkg-deb` and `ldd` belong to every Debian.
-const PACKAGES: [&str; 3] = ["qemu-system-x86", "busybox-static", "cpio"];
-
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -66,34 +52,22 @@ impl Default for Options {
     }
 }
 
-/// Something to run in the guest, and what its output must show.
-struct Task {
-    args: Vec<String>,
-    must_prove_digest: bool,
-}
-
 /// Boots the kernel and runs the commands.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    apt::ensure(&PACKAGES)?;
-    let cache = workspace.cache_dir("floor");
-    let kernel = kernel::image(options.kernel, &cache)?;
     let (program, tasks) = match &options.binary {
-        Some(path) => (path.clone(), custom_tasks(&options.args)),
+        Some(path) => (
+            path.clone(),
+            vec![task(options.args.clone(), Proof::Status)],
+        ),
         None => (build_ringway()?, default_tasks()),
     };
-    let commands: Vec<_> = tasks.iter().map(|task| command(&program, task)).collect();
-    let initramfs = Initramfs::pack(&program, &commands)?;
-    let machine = Machine {
-        kernel: &kernel,
-        initramfs: initramfs.path(),
+    let guest = Guest {
+        series: options.kernel,
+        network: Network::None,
         timeout: Duration::from_secs(options.timeout),
+        program,
     };
-    let output = machine.run()?;
-    tasks
-        .iter()
-        .zip(&commands)
-        .enumerate()
-        .try_for_each(|(number, (task, command))| task.judge(&command.join(" "), number, &output))
+    guest.run(workspace, &tasks)
 }
 
 fn build_ringway() -> Result<PathBuf> {
@@ -111,45 +85,16 @@ fn build_ringway() -> Result<PathBuf> {
 }
 
 fn default_tasks() -> Vec<Task> {
-    let task = |args: &str, must_prove_digest| Task {
-        args: args.split(' ').map(str::to_owned).collect(),
-        must_prove_digest,
-    };
     vec![
-        task("probe", false),
-        task("demo --size 64MiB --cuts 3 --json", true),
+        task(words("probe"), Proof::Status),
+        task(words("demo --size 64MiB --cuts 3 --json"), Proof::Digest),
     ]
 }
 
-fn custom_tasks(args: &[String]) -> Vec<Task> {
-    vec![Task {
-        args: args.to_owned(),
-        must_prove_digest: false,
-    }]
-}
-
-/// The command line in the guest.
-fn command(program: &Path, task: &Task) -> Vec<String> {
-    let path = initramfs::guest_path(program);
-    std::iter::once(path)
-        .chain(task.args.iter().cloned())
-        .collect()
-}
-
-impl Task {
-    fn judge(&self, line: &str, number: usize, output: &str) -> Result<()> {
-        let line = line.to_owned();
-        let Some(result) = results::of(number, output) else {
-            return Err(Failure::GuestSilent { line });
-        };
-        if result.status != 0 {
-            let status = result.status;
-            return Err(Failure::Guest { line, status });
-        }
-        if self.must_prove_digest && !results::proves_digest(result.stdout) {
-            let output = result.stdout.trim().to_owned();
-            return Err(Failure::Digest { line, output });
-        }
-        Ok(())
+fn task(args: Vec<String>, proof: Proof) -> Task {
+    Task {
+        variables: Vec::new(),
+        args,
+        proof,
     }
 }

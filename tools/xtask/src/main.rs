@@ -1,7 +1,7 @@
 //! `cargo xtask <job>`: everything about Ringway that is automated.
 //!
 //! A job is a module with `Options` and `run`: [`layers`] guards the floors of the house, [`ci`] is
-//! what continuous integration calls, [`floor`] boots the oldest supported kernel, [`simulate`] runs
+//! what continuous integration calls, [`floor`] boots the oldest supported kernel, [`device`] sends through devices of a [`guest`], [`simulate`] runs
 //! campaigns on the simulated one, [`mutants`] shows what these find, [`compare`] measures beside others, [`fuzz`] feeds the protocol what a fuzzer makes up, [`asan`] runs the real kernel's tests under
 //! AddressSanitizer, [`header`] and [`install`] make what C programs build with, [`abi`] guards those that were built before. Below them stand
 //! the three things every job uses: the [`workspace`] as cargo describes it, an [`invocation`] (a
@@ -17,9 +17,11 @@ mod artifact;
 mod asan;
 mod ci;
 mod compare;
+mod device;
 mod failure;
 mod floor;
 mod fuzz;
+mod guest;
 mod header;
 mod install;
 mod invocation;
@@ -57,6 +59,7 @@ enum Job {
     Layers,
     Ci(ci::Options),
     Floor(floor::Options),
+    Device(device::Options),
     Compare(compare::Options),
     Fuzz(fuzz::Options),
     Asan(asan::Options),
@@ -74,6 +77,7 @@ impl Job {
             Self::Layers => layers::run(&workspace),
             Self::Ci(options) => ci::run(&workspace, options),
             Self::Floor(options) => floor::run(&workspace, options),
+            Self::Device(options) => device::run(&workspace, options),
             Self::Compare(options) => compare::run(options),
             Self::Fuzz(options) => fuzz::run(&workspace, options),
             Self::Asan(options) => asan::run(&workspace, options),

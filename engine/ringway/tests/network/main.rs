@@ -5,5 +5,6 @@ mod namespace;
 #[path = "../pair/mod.rs"]
 mod pair;
 
+mod device;
 mod links;
 mod sockets;

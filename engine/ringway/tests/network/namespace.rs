@@ -9,6 +9,10 @@ use std::thread::JoinHandle;
 
 use nix::sched::{CloneFlags, unshare};
 
+/// Two network devices of the machine with a wire between them, separated by a space: tests take
+/// them instead of virtual ones.
+const DEVICES: &str = "RINGWAY_TEST_DEVICES";
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// See the module.
@@ -22,10 +26,19 @@ pub struct Namespace {
 impl Namespace {
     /// A namespace with nothing but loopback; `None` without the privilege to make one.
     pub fn new() -> Option<Self> {
+        Self::after(|| unshare(CloneFlags::CLONE_NEWNET))
+    }
+
+    /// The one that this thread is in.
+    pub fn here() -> Option<Self> {
+        Self::after(|| Ok(()))
+    }
+
+    fn after(enter: impl FnOnce() -> nix::Result<()> + Send + 'static) -> Option<Self> {
         let (jobs, todo) = channel::<Job>();
         let (started, start) = channel();
         let thread = std::thread::spawn(move || {
-            let made = unshare(CloneFlags::CLONE_NEWNET);
+            let made = enter();
             let id = nix::unistd::gettid().as_raw();
             started.send(made.ok().map(|()| id)).expect("awaited");
             if made.is_ok() {
@@ -44,15 +57,33 @@ impl Namespace {
 
     /// Two of them, `10.77.0.1` and `10.77.0.2`, joined by the devices `wire` in both.
     pub fn joined() -> Option<(Self, Self)> {
-        let (near, far) = (Self::new()?, Self::new()?);
-        near.ip(&format!(
-            "link add wire type veth peer name wire netns {}",
-            far.id
-        ));
+        let (near, far) = match devices() {
+            Some(devices) => Self::joined_by(&devices)?,
+            None => Self::joined_virtually()?,
+        };
         for (namespace, address) in [(&near, "10.77.0.1/24"), (&far, "10.77.0.2/24")] {
             namespace.ip(&format!("addr add {address} dev wire"));
             namespace.ip("link set wire up");
         }
+        Some((near, far))
+    }
+
+    fn joined_virtually() -> Option<(Self, Self)> {
+        let (near, far) = (Self::new()?, Self::new()?);
+        let id = far.id;
+        near.ip(&format!(
+            "link add wire type veth peer name wire netns {id}"
+        ));
+        Some((near, far))
+    }
+
+    /// The first device stays where it is, in sight of `/sys`: an engine looks there whether it
+    /// sends through a real one.
+    fn joined_by((first, second): &(String, String)) -> Option<(Self, Self)> {
+        let (near, far) = (Self::here()?, Self::new()?);
+        near.ip(&format!("link set {second} netns {}", far.id));
+        near.ip(&format!("link set {first} name wire"));
+        far.ip(&format!("link set {second} name wire"));
         Some((near, far))
     }
 
@@ -103,6 +134,13 @@ fn work(todo: &Receiver<Job>) {
     while let Ok(job) = todo.recv() {
         job();
     }
+}
+
+/// The devices to use, if any were named.
+pub fn devices() -> Option<(String, String)> {
+    let names = std::env::var(DEVICES).ok()?;
+    let (first, second) = names.split_once(' ').expect("two names");
+    Some((first.to_owned(), second.to_owned()))
 }
 
 /// Says that a test cannot run here.

@@ -19,6 +19,7 @@ use ringway::{
     Listener, Session, Status, Stream, block_on,
 };
 
+pub mod recycle;
 mod rest;
 
 /// Two engines, each with one shard.

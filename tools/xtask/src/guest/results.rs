@@ -42,6 +42,11 @@ pub fn proves_digest(stdout: &str) -> bool {
             .all(|verdict| **verdict == Value::Bool(true))
 }
 
+/// Whether `stdout` is that of a test program in which one test ran, and passed.
+pub fn proves_test(stdout: &str) -> bool {
+    stdout.contains("\ntest result: ok. 1 passed; 0 failed; 0 ignored;")
+}
+
 fn collect_verdicts<'a>(value: &'a Value, verdicts: &mut Vec<&'a Value>) {
     match value {
         Value::Object(fields) => {
@@ -78,6 +83,19 @@ mod tests {
     fn a_command_that_never_ended_has_no_outcome() {
         assert_eq!(of(2, OUTPUT), None);
         assert_eq!(of(0, "kernel panic"), None);
+    }
+
+    #[test]
+    fn a_test_that_did_not_run_proves_nothing() {
+        let result = "\ntest result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 6 filtered out";
+        assert!(proves_test(result));
+        for (passed, other) in [
+            ("1 passed", "0 passed"),
+            ("0 ignored", "1 ignored"),
+            ("ok", "no"),
+        ] {
+            assert!(!proves_test(&result.replace(passed, other)), "{other}");
+        }
     }
 
     #[test]

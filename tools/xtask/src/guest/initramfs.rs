@@ -17,8 +17,9 @@ pub struct Initramfs {
 }
 
 impl Initramfs {
-    /// Packs busybox, `program`, its shared libraries and the commands to run.
-    pub fn pack(program: &Path, commands: &[Vec<String>]) -> Result<Self> {
+    /// Packs busybox, `program`, its shared libraries, drivers in the order in which they are
+    /// loaded, and the commands to run.
+    pub fn pack(program: &Path, drivers: &[PathBuf], commands: &[Vec<String>]) -> Result<Self> {
         let dir = TempDir::new().map_err(Failure::file(&std::env::temp_dir()))?;
         let initramfs = Self { dir };
         initramfs.add_text("init", INIT)?;
@@ -28,6 +29,9 @@ impl Initramfs {
         for library in shared_libraries(program)? {
             // The loader looks where it looked on the host.
             initramfs.add_file(&library, Path::new(&library))?;
+        }
+        for (number, driver) in drivers.iter().enumerate() {
+            initramfs.add_file(&format!("drivers/{number:02}.ko"), driver)?;
         }
         initramfs.archive()?;
         Ok(initramfs)

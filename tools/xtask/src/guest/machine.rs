@@ -16,9 +16,31 @@ pub struct Machine<'a> {
     pub kernel: &'a Path,
     /// The guest's file system.
     pub initramfs: PathBuf,
+    /// What it is connected to.
+    pub network: Network,
     /// When to pull the plug.
     pub timeout: Duration,
 }
+
+/// The guest's network devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// None but loopback.
+    None,
+    /// Two of virtio, with a wire between them.
+    Wire,
+}
+
+/// The wire: a bridge in a namespace that ends with QEMU. The taps must take checksums and large
+/// segments as they are (`vnet_hdr`), or the guest's kernel would copy to make them.
+const WIRE: &str = "\
+    set -e; \
+    ip link add wire type bridge; ip link set wire up; \
+    for tap in tap0 tap1; do \
+        ip tuntap add $tap mode tap vnet_hdr; \
+        ip link set $tap master wire up; \
+    done; \
+    exec \"$@\"";
 
 /// The guest has its program, its libraries and the demonstration's 64 MiB twice in memory.
 const MEMORY_MIB: &str = "1024";
@@ -26,6 +48,8 @@ const MEMORY_MIB: &str = "1024";
 /// Kernel command line. A panic ends the machine at once, and since QEMU does not reboot, the job
 /// too. Speculation defences only slow an emulated processor down.
 const KERNEL_ARGS: &str = "console=ttyS0 quiet panic=-1 mitigations=off";
+
+const QEMU: &str = "qemu-system-x86_64";
 
 /// How often to look whether the guest has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -55,7 +79,13 @@ impl Machine<'_> {
     }
 
     fn qemu(&self, results: &Path) -> Invocation {
-        Invocation::new("qemu-system-x86_64")
+        let start = match self.network {
+            Network::None => Invocation::new(QEMU),
+            Network::Wire => Invocation::new("unshare")
+                .args(["--net", "sh", "-c", WIRE, "sh", QEMU])
+                .args(["tap0", "tap1"].iter().flat_map(|tap| virtio_on(tap))),
+        };
+        start
             .args(["-nodefaults", "-no-user-config", "-no-reboot"])
             .args(["-display", "none"])
             .args(["-accel", "tcg,thread=multi", "-smp", "2", "-m", MEMORY_MIB])
@@ -67,6 +97,16 @@ impl Machine<'_> {
             .args(["-serial", "stdio", "-serial"])
             .args([format!("file:{}", results.display())])
     }
+}
+
+/// A device of the guest behind each tap; QEMU gives each an address of its own.
+fn virtio_on(tap: &str) -> [String; 4] {
+    [
+        "-netdev".to_owned(),
+        format!("tap,id={tap},ifname={tap},script=no,downscript=no,vnet_hdr=on"),
+        "-device".to_owned(),
+        format!("virtio-net-pci,netdev={tap},romfile="),
+    ]
 }
 
 /// Waits for the end, at most this long; then ends it. Whether it ended by itself.

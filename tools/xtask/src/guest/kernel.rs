@@ -1,7 +1,7 @@
-//! A kernel image out of Debian's packages.
+//! A kernel out of Debian's packages.
 //!
 //! The cloud flavour is taken because it has everything a guest without devices needs built in:
-//! serial ports, loopback, tmpfs, io_uring. No module is loaded.
+//! serial ports, loopback, tmpfs, io_uring. Modules are kept for virtio's network devices only.
 
 use std::cmp::Ordering;
 use std::fs;
@@ -42,18 +42,47 @@ impl Series {
     }
 }
 
-/// The newest image of the series on offer, from `cache` if it is there already.
-pub fn image(series: Series, cache: &Path) -> Result<PathBuf> {
+/// A kernel as it lies in the cache.
+pub struct Kernel {
+    pub image: PathBuf,
+    /// Of virtio's network devices, in the order in which they load.
+    pub drivers: Vec<PathBuf>,
+}
+
+/// Each needs those before it. What a kernel has built in is no module of its package.
+const DRIVERS: [&str; 8] = [
+    "failover",
+    "net_failover",
+    "virtio_ring",
+    "virtio",
+    "virtio_pci_legacy_dev",
+    "virtio_pci_modern_dev",
+    "virtio_pci",
+    "virtio_net",
+];
+
+/// The newest kernel of the series on offer, from `cache` if it is there already.
+pub fn get(series: Series, cache: &Path) -> Result<Kernel> {
     // Stale package lists offer what their server has replaced since: ask once more with fresh ones.
     apt::or_after_update(|| {
         let offer = newest_on_offer(series)?;
-        let image = cache.join(format!("vmlinuz-{}_{}", offer.package, offer.version));
-        if !image.exists() {
-            fetch(&offer, cache, &image)?;
+        let home = cache.join(format!("{}_{}", offer.package, offer.version));
+        if !home.exists() {
+            fetch(&offer, cache, &home)?;
         }
         println!("kernel: {} {}", offer.package, offer.version);
-        Ok(image)
+        Ok(Kernel::in_dir(&home))
     })
+}
+
+impl Kernel {
+    fn in_dir(home: &Path) -> Self {
+        let drivers = DRIVERS.map(|name| home.join(format!("{name}.ko")));
+        Self {
+            image: home.join("vmlinuz"),
+            drivers: drivers.into_iter().filter(|path| path.exists()).collect(),
+        }
+    }
 }
 
 fn newest_on_offer(series: Series) -> Result<Offer> {
@@ -72,8 +101,8 @@ fn newest(offers: Vec<Offer>) -> Option<Offer> {
         .max_by(|a, b| version_order(&a.version, &b.version))
 }
 
-/// Downloads and unpacks the package and keeps the image only.
-fn fetch(offer: &Offer, cache: &Path, image: &Path) -> Result<()> {
+/// Downloads and unpacks the package, and keeps the image and the drivers: all of them or nothing.
+fn fetch(offer: &Offer, cache: &Path, home: &Path) -> Result<()> {
     fs::create_dir_all(cache).map_err(Failure::file(cache))?;
     let scratch = tempfile::tempdir_in(cache).map_err(Failure::file(cache))?;
     let scratch = scratch.path();
@@ -83,9 +112,47 @@ fn fetch(offer: &Offer, cache: &Path, image: &Path) -> Result<()> {
     Invocation::new("dpkg-deb")
         .args([Path::new("-x"), &package, &unpacked])
         .stream()?;
-    let boot = unpacked.join("boot");
-    let vmlinuz = only_file(&boot, |name| name.starts_with("vmlinuz-"), offer)?;
-    fs::rename(&vmlinuz, image).map_err(Failure::file(image))
+    let kept = scratch.join("kept");
+    fs::create_dir(&kept).map_err(Failure::file(&kept))?;
+    let vmlinuz = only_file(
+        &unpacked.join("boot"),
+        |name| name.starts_with("vmlinuz-"),
+        offer,
+    )?;
+    let image = kept.join("vmlinuz");
+    fs::rename(&vmlinuz, &image).map_err(Failure::file(&image))?;
+    keep_drivers(&unpacked.join("lib/modules"), &kept)?;
+    fs::rename(&kept, home).map_err(Failure::file(home))
+}
+
+fn keep_drivers(modules: &Path, kept: &Path) -> Result<()> {
+    for path in files_below(modules)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let Some((driver, ending)) = name.split_once(".ko") else {
+            continue;
+        };
+        // Some names have a dash in the file and an underscore everywhere else.
+        let driver = driver.replace('-', "_");
+        if !DRIVERS.contains(&driver.as_str()) {
+            continue;
+        }
+        let target = kept.join(format!("{driver}.ko{ending}"));
+        fs::rename(&path, &target).map_err(Failure::file(&target))?;
+        if ending == ".xz" {
+            Invocation::new("xz")
+                .args([Path::new("--decompress"), &target])
+                .stream()?;
+        }
+    }
+    Ok(())
+}
+
+fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
+    let listing = Invocation::new("find")
+        .args([dir])
+        .args(["-type", "f"])
+        .capture()?;
+    Ok(listing.lines().map(PathBuf::from).collect())
 }
 
 fn only_file(dir: &Path, is_it: impl Fn(&str) -> bool, offer: &Offer) -> Result<PathBuf> {

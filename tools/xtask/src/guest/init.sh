@@ -12,6 +12,10 @@ mount -t devtmpfs devtmpfs /dev
 mount -t tmpfs tmpfs /tmp
 mount -t tmpfs tmpfs /run
 ip link set lo up
+# None of them, where the guest has no devices.
+for driver in /drivers/*.ko; do
+    [ -e "$driver" ] && insmod "$driver"
+done
 # Bytes as they are: no line end conversion.
 stty -F /dev/ttyS1 raw -echo
 echo "ringway-floor: Linux $(uname -r)"
