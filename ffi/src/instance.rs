@@ -96,7 +96,8 @@ impl Instance {
         let notifier = Notifier::Loop(shard.bell());
         foreign_loop::keep(number, shard);
         let heartbeat = config.session.heartbeat;
-        let instance = Self::new(engine, mode, number, handles_max, heartbeat, notifier);
+        let mut instance = Self::new(engine, mode, number, handles_max, heartbeat, notifier);
+        instance.faults.clone_from(&config.faults);
         Ok(Arc::new(instance))
     }
 

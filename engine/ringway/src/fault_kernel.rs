@@ -25,6 +25,8 @@ pub struct FaultKernel<K: Kernel> {
     kernel: K,
     injector: Injector,
     scratch: Vec<Completion>,
+    /// The last reap took something, though it may have kept all of it.
+    has_reaped: bool,
 }
 
 impl<K: Kernel> FaultKernel<K> {
@@ -34,12 +36,23 @@ impl<K: Kernel> FaultKernel<K> {
             kernel,
             injector: Injector::new(faults),
             scratch: Vec::new(),
+            has_reaped: false,
         }
     }
 
     /// The kernel inside.
     pub fn inner(&self) -> &K {
         &self.kernel
+    }
+
+    /// When what it holds back is to be reaped.
+    pub(crate) fn next_due_ns(&self) -> Option<u64> {
+        self.injector.next_due_ns()
+    }
+
+    /// Whether the kernel inside had something for the last reap.
+    pub(crate) fn has_reaped(&self) -> bool {
+        self.has_reaped
     }
 
     /// Resets the socket if it is to be.
@@ -206,7 +219,7 @@ impl<K: Kernel> Kernel for FaultKernel<K> {
     fn reap(&mut self, out: &mut Vec<Completion>, completions_max: usize) -> usize {
         self.injector.refresh();
         let mut scratch = std::mem::take(&mut self.scratch);
-        self.kernel.reap(&mut scratch, completions_max);
+        self.has_reaped = self.kernel.reap(&mut scratch, completions_max) > 0;
         for completion in scratch.drain(..) {
             self.take(completion);
         }

@@ -12,6 +12,7 @@
 //! Between `work` and `prepare_sleep` nobody rings: what the caller asks for then costs no system
 //! call. Everything here belongs to one thread, the one that called [`Engine::start_stepped`].
 
+use std::fmt::Debug;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -22,6 +23,7 @@ use ringway_uring::Uring;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::StartError;
+use crate::fault_kernel::FaultKernel;
 use crate::mailbox::Mailbox;
 use crate::rings::uring_config;
 use crate::shard::Shard;
@@ -29,10 +31,67 @@ use crate::shard::Shard;
 /// Passes of one [`SteppedShard::work`]: bounds how long the caller's other descriptors wait.
 const PASSES_MAX: usize = 16;
 
+/// What a foreign loop does with a shard, with faults or without.
+trait Steps: Debug {
+    fn pass(&mut self) -> Option<bool>;
+    fn announce_sleep(&mut self, has_work: &mut dyn FnMut() -> bool) -> bool;
+    fn deadline_ns(&self) -> Option<u64>;
+    fn now_ns(&self) -> u64;
+    fn turn(&mut self) -> bool;
+}
+
+impl Steps for Shard<Uring> {
+    fn pass(&mut self) -> Option<bool> {
+        Self::pass(self)
+    }
+
+    fn announce_sleep(&mut self, has_work: &mut dyn FnMut() -> bool) -> bool {
+        Self::announce_sleep(self, has_work)
+    }
+
+    fn deadline_ns(&self) -> Option<u64> {
+        Self::deadline_ns(self)
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.kernel.now_ns()
+    }
+
+    fn turn(&mut self) -> bool {
+        Self::turn(self)
+    }
+}
+
+impl Steps for Shard<FaultKernel<Uring>> {
+    /// What the last look found may all be held back: there may be more behind it all the same.
+    fn pass(&mut self) -> Option<bool> {
+        let has_more = Self::pass(self)?;
+        Some(has_more || self.kernel.has_reaped())
+    }
+
+    fn announce_sleep(&mut self, has_work: &mut dyn FnMut() -> bool) -> bool {
+        Self::announce_sleep(self, has_work)
+    }
+
+    /// What is held back is due without the descriptor.
+    fn deadline_ns(&self) -> Option<u64> {
+        let due = [Self::deadline_ns(self), self.kernel.next_due_ns()];
+        due.into_iter().flatten().min()
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.kernel.now_ns()
+    }
+
+    fn turn(&mut self) -> bool {
+        Self::turn(self)
+    }
+}
+
 /// The only shard of an engine that has no thread.
 #[derive(Debug)]
 pub struct SteppedShard {
-    shard: Shard<Uring>,
+    shard: Box<dyn Steps>,
     mailbox: Mailbox,
     descriptor: OwnedFd,
 }
@@ -67,11 +126,20 @@ impl Engine {
     /// # Errors
     /// [`StartError`]: what this machine lacks, and the remedy.
     pub fn start_stepped(config: &Config) -> Result<(Self, SteppedShard), StartError> {
-        let kernel = Uring::start(uring_config(config, 1)).map_err(StartError::Unavailable)?;
-        let (engine, mut shards) = Self::assemble(config, vec![kernel]);
+        let mut kernel = Uring::start(uring_config(config, 1)).map_err(StartError::Unavailable)?;
+        let descriptor = notification(&mut kernel).map_err(StartError::Thread)?;
+        let (engine, shard): (_, Box<dyn Steps>) = match config.faults.clone() {
+            None => {
+                let (engine, mut shards) = Self::assemble(config, vec![kernel]);
+                (engine, Box::new(shards.remove(0)))
+            }
+            Some(faults) => {
+                let kernel = FaultKernel::new(kernel, faults);
+                let (engine, mut shards) = Self::assemble(config, vec![kernel]);
+                (engine, Box::new(shards.remove(0)))
+            }
+        };
         let mailbox = engine.only_mailbox();
-        let mut shard = shards.remove(0);
-        let descriptor = notification(&mut shard).map_err(StartError::Thread)?;
         let stepped = SteppedShard {
             shard,
             mailbox,
@@ -82,10 +150,10 @@ impl Engine {
 }
 
 /// The ring is entered once: this thread is its issuer from now on.
-fn notification(shard: &mut Shard<Uring>) -> std::io::Result<OwnedFd> {
+fn notification(kernel: &mut Uring) -> std::io::Result<OwnedFd> {
     let of = |errno: Errno| std::io::Error::from_raw_os_error(errno.0);
-    shard.kernel.enter(Wait::No).map_err(of)?;
-    let descriptor = shard.kernel.notification_fd().map_err(of)?;
+    kernel.enter(Wait::No).map_err(of)?;
+    let descriptor = kernel.notification_fd().map_err(of)?;
     descriptor.try_clone_to_owned()
 }
 
@@ -126,8 +194,8 @@ impl SteppedShard {
 
     /// Announces that the caller will wait on the descriptor; false: there is something to do, do
     /// not. `has_work` is asked after the announcement, for what the caller itself keeps.
-    pub fn prepare_sleep(&mut self, has_work: impl FnOnce() -> bool) -> bool {
-        self.shard.announce_sleep(has_work)
+    pub fn prepare_sleep(&mut self, mut has_work: impl FnMut() -> bool) -> bool {
+        self.shard.announce_sleep(&mut has_work)
     }
 
     /// When `work` is to be called at the latest, on the clock of [`now_ns`](Self::now_ns);
@@ -140,7 +208,7 @@ impl SteppedShard {
     /// CLOCK_MONOTONIC, ns.
     #[must_use]
     pub fn now_ns(&self) -> u64 {
-        self.shard.kernel.now_ns()
+        self.shard.now_ns()
     }
 
     /// One turn with a wait in the kernel, as a thread of ours would do it; false when over.

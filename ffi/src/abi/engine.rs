@@ -65,9 +65,6 @@ pub(super) unsafe fn start(
     // SAFETY: P2.
     let masked = unsafe { text_if_any("masked", given.masked) }?;
     let mut settings = given.settings(name, masked)?;
-    if faults.is_some() && given.is_callers()? {
-        return Err(Failure::argument("faults need RINGWAY_LOOP_THREADS"));
-    }
     settings.faults = faults;
     match given.is_callers()? {
         true => Instance::start_here(&settings, given.handles()?),

@@ -12,7 +12,7 @@ use crate::{faults, guard};
 
 /// EXPERIMENTAL: may change or go. As `ringway_engine_start`, of an engine that makes its own
 /// network and disk fail as `plan` says (docs/FAULTS.md has the words; empty: not yet), with what
-/// is drawn drawn from `seed`. Not with `RINGWAY_LOOP_CALLER`.
+/// is drawn drawn from `seed`.
 ///
 /// Errors: as `ringway_engine_start`; `RINGWAY_E_ARGUMENT` when the plan cannot be understood.
 #[cfg(feature = "experimental")]
