@@ -789,6 +789,30 @@ typedef void (*ringway_event_fn)(void *context,
                                  const struct ringway_event *event);
 
 /**
+ * What whoever holds one key may take of an engine, all its sessions together; 0: no limit but
+ * the engine's own.
+ */
+typedef struct ringway_key_limits {
+    /**
+     * `sizeof(ringway_key_limits)`.
+     */
+    size_t struct_size;
+    /**
+     * Sessions; one more takes the place of the one that has been longest without a connection,
+     * or is refused as overloaded when all have one.
+     */
+    uint64_t sessions;
+    /**
+     * Streams that the peer may have open; a new session is promised what is left of them.
+     */
+    uint64_t streams;
+    /**
+     * Bytes that are kept for it unacked; beyond, sends wait or fail as at `retained_bytes_max`.
+     */
+    uint64_t retained_bytes;
+} ringway_key_limits;
+
+/**
  * Is told that nothing of the library refers to lent memory any more. Called once, from any
  * thread, with locks of the library held: call nothing of the library from inside.
  */
@@ -852,7 +876,8 @@ typedef struct ringway_connect_options {
      */
     size_t struct_size;
     /**
-     * The first of these is proven to the peer. Copied; may be freed after the call.
+     * The first of these is proven to the peer, and what it was before where the peer still has
+     * that (`ringway_keys_join`). Copied; may be freed after the call.
      */
     const struct ringway_keys *keys;
     /**
@@ -1462,7 +1487,7 @@ int64_t ringway_reductions_json(const struct ringway_engine *engine,
 /**
  * EXPERIMENTAL: may change or go. As `ringway_engine_start`, of an engine that makes its own
  * network and disk fail as `plan` says (docs/FAULTS.md has the words; empty: not yet), with what
- * is drawn drawn from `seed`. Not with `RINGWAY_LOOP_CALLER`.
+ * is drawn drawn from `seed`.
  *
  * Errors: as `ringway_engine_start`; `RINGWAY_E_ARGUMENT` when the plan cannot be understood.
  */
@@ -1602,6 +1627,33 @@ int ringway_keys_generate(const char *id,
                           struct ringway_error *error);
 
 /**
+ * All of `keys` and of `more`, in a new set: for a listener that several may connect to. The
+ * first of `keys` stays the first. A key of `more` with the same id as that is what it was
+ * before: who connects proves the one that the listener has, a listener accepts the present one.
+ * Both sets stay as they are, and are yours to free. Any thread.
+ *
+ * Errors: `RINGWAY_E_NULL`, `RINGWAY_E_STRUCT_SIZE`.
+ */
+int ringway_keys_join(const struct ringway_keys *keys,
+                      const struct ringway_keys *more,
+                      struct ringway_keys **joined,
+                      struct ringway_error *error);
+
+/**
+ * The same keys in a new set, with what the holder of the one called `id` may take of an engine
+ * that listens with them. `limits` may be NULL: none. `keys` stays as it is, and is yours to
+ * free. (In a key file limits stand behind the key.) Any thread.
+ *
+ * Errors: `RINGWAY_E_NULL`, `RINGWAY_E_STRUCT_SIZE`, `RINGWAY_E_ARGUMENT` when there is no such
+ * key among them.
+ */
+int ringway_keys_limit(const struct ringway_keys *keys,
+                       const char *id,
+                       const struct ringway_key_limits *limits,
+                       struct ringway_keys **limited,
+                       struct ringway_error *error);
+
+/**
  * Writes the first of `keys` into a new key file of mode 0600, whole or not at all. An existing
  * file is not replaced. `error` may be NULL. Any thread.
  *
@@ -1716,6 +1768,18 @@ int64_t ringway_listener_address(const struct ringway_engine *engine,
 int ringway_listener_adopt(const struct ringway_engine *engine,
                            ringway_listener listener,
                            int connection);
+
+/**
+ * From the next handshake on these keys hold, for new sessions and for those that resume. What is
+ * connected stays connected. Copied; may be freed after the call. docs/C.md says how a secret is
+ * changed under live sessions. Any thread.
+ *
+ * Errors: `RINGWAY_E_NULL`, `RINGWAY_E_CLOSED`, `RINGWAY_E_HANDLE`; `RINGWAY_E_STATE` when the
+ * listener does without keys.
+ */
+int ringway_listener_replace_keys(const struct ringway_engine *engine,
+                                  ringway_listener listener,
+                                  const struct ringway_keys *keys);
 
 /**
  * Stops listening and frees the handle. Sessions live on; those that were not told yet are

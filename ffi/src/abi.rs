@@ -16,3 +16,6 @@ mod transfer;
 
 pub use engine::ringway_engine;
 pub use keys::ringway_keys;
+
+#[cfg(test)]
+pub(crate) use pointer::default_options;

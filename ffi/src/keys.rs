@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ringway::{Key, KeyId, Keys, NamedKey};
+use ringway::{Key, KeyId, KeyLimits, Keys, NamedKey};
 
 use crate::failure::{Failure, Result};
 
@@ -29,6 +29,17 @@ pub(crate) fn from_hex(id: &str, hex: &str) -> Result<Keys> {
 /// A new random key.
 pub(crate) fn generate(id: &str) -> Result<Keys> {
     Ok(Keys::one(Keys::generate(key_id(id)?)))
+}
+
+/// What the holder of one of the keys may take.
+pub(crate) fn limit(keys: Keys, id: &str, limits: KeyLimits) -> Result<Keys> {
+    let id = key_id(id)?;
+    match keys.find(&id) {
+        Some(_) => Ok(keys.limit(&id, limits)),
+        None => Err(Failure::argument(format!(
+            "there is no key `{id}` among them"
+        ))),
+    }
 }
 
 fn key_id(text: &str) -> Result<KeyId> {

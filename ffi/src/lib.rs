@@ -45,6 +45,7 @@ mod ready;
 mod receiving;
 mod sending;
 mod session;
+mod settings;
 mod slot;
 mod stream;
 mod table;

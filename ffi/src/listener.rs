@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
-use ringway::{ListenOptions, Listener, Session};
+use ringway::{AuthenticationMode, Keys, ListenOptions, Listener, Session};
 
+use crate::code::ringway_code::RINGWAY_E_STATE;
 use crate::event::{Sink, ringway_event, ringway_event_kind as kind};
 use crate::events::Told;
 use crate::failure::Result;
@@ -19,6 +20,7 @@ use crate::slot::{Object, Slot};
 /// See the module.
 pub(crate) struct ListenerSlot {
     pub(crate) listener: Listener,
+    has_keys: bool,
     accept: Ringer,
     has_ended: AtomicBool,
 }
@@ -31,12 +33,14 @@ impl Instance {
         options: ListenOptions,
         user_data: u64,
     ) -> Result<u64> {
+        let has_keys = matches!(options.authentication, AuthenticationMode::Keyed(_));
         let listener = self.run_now(self.engine.listen(target, options))??;
         let slot = self.table.insert(Kind::Listener, user_data, |number| {
             let accept = Ringer::new(&self.ready, number, Purpose::Accept);
             accept.ring();
             Object::Listener(ListenerSlot {
                 listener,
+                has_keys,
                 accept,
                 has_ended: AtomicBool::new(false),
             })
@@ -51,6 +55,18 @@ impl Instance {
 }
 
 impl ListenerSlot {
+    /// # Errors
+    /// `RINGWAY_E_STATE`: it does without keys, which stays so.
+    pub(crate) fn replace_keys(&self, keys: Keys) -> Result<()> {
+        match self.has_keys {
+            true => {
+                self.listener.replace_keys(keys);
+                Ok(())
+            }
+            false => Err(RINGWAY_E_STATE.into()),
+        }
+    }
+
     pub(crate) fn tell(&self, instance: &Arc<Instance>, slot: &Slot, sink: &mut Sink<'_>) -> Told {
         while sink.has_room() {
             if !instance.table.has_room() {

@@ -1,19 +1,10 @@
 //! Options as C gives them: structures that begin with their size, in which 0 means the default.
 //!
-//! What pointers point to is read by `abi`; this file turns numbers into settings.
+//! What pointers point to is read by `abi`; `settings` turns the numbers into those of Rust.
 
 use std::ffi::{c_char, c_int};
-use std::os::fd::OwnedFd;
-use std::time::Duration;
-
-use ringway::{
-    AuthenticationMode, BodyChecksum, Capabilities, Capability, Config, ConnectOptions, Keys,
-    ListenOptions, PathChoice, Priority, StreamOptions, WhenFull,
-};
-use ringway_files::{ClientOptions, GetOptions, ListOptions, Overwrite, PutOptions};
 
 use crate::abi::ringway_keys;
-use crate::failure::{Failure, Result};
 
 /// Whose thread the engine runs on.
 #[repr(C)]
@@ -94,9 +85,6 @@ pub enum ringway_when_full {
 
 /// For numbers whose 0 means the default: none at all.
 pub const RINGWAY_NONE: u32 = 0xffff_ffff;
-
-/// Connections for large bodies of one session at most: the engine's own bound (docs/WIRE.md).
-const BULK_CONNECTIONS_MAX: u32 = 8;
 
 /// How an engine is built. Zero everything, set `struct_size`, then what matters; 0 is the
 /// default everywhere. Strings are copied.
@@ -185,13 +173,30 @@ pub struct ringway_listen_options {
     pub user_data: u64,
 }
 
+/// What whoever holds one key may take of an engine, all its sessions together; 0: no limit but
+/// the engine's own.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ringway_key_limits {
+    /// `sizeof(ringway_key_limits)`.
+    pub struct_size: usize,
+    /// Sessions; one more takes the place of the one that has been longest without a connection,
+    /// or is refused as overloaded when all have one.
+    pub sessions: u64,
+    /// Streams that the peer may have open; a new session is promised what is left of them.
+    pub streams: u64,
+    /// Bytes that are kept for it unacked; beyond, sends wait or fail as at `retained_bytes_max`.
+    pub retained_bytes: u64,
+}
+
 /// How to connect.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct ringway_connect_options {
     /// `sizeof(ringway_connect_options)`.
     pub struct_size: usize,
-    /// The first of these is proven to the peer. Copied; may be freed after the call.
+    /// The first of these is proven to the peer, and what it was before where the peer still has
+    /// that (`ringway_keys_join`). Copied; may be freed after the call.
     pub keys: *const ringway_keys,
     /// A `ringway_insecure`, instead of keys.
     pub insecure: u32,
@@ -271,312 +276,4 @@ pub struct ringway_transfer_options {
     pub entries_max: u64,
     /// Comes with each event of the transfer.
     pub user_data: u64,
-}
-
-/// Bounds a duration that C gives: a year is as good as for ever, and sums stay far from overflow.
-const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
-/// Handles of one engine unless told otherwise.
-pub(crate) const HANDLES_DEFAULT: u64 = 1 << 20;
-
-/// A number, unless it is 0.
-fn set<T: TryFrom<u64>>(target: &mut T, value: u64, what: &str) -> Result<()> {
-    if value > 0 {
-        let fits = T::try_from(value);
-        *target = fits.map_err(|_| Failure::argument(format!("{what}: {value} is too large")))?;
-    }
-    Ok(())
-}
-
-fn or_none(number: u32) -> u32 {
-    match number {
-        RINGWAY_NONE => 0,
-        number => number,
-    }
-}
-
-fn set_duration(target: &mut Duration, ns: u64) {
-    if ns > 0 {
-        *target = Duration::from_nanos(ns).min(DURATION_MAX);
-    }
-}
-
-fn choice<T: Copy>(what: &str, number: u32, choices: &[T]) -> Result<T> {
-    let chosen = choices.get(number as usize).copied();
-    let last = choices.len().saturating_sub(1);
-    chosen.ok_or_else(|| Failure::argument(format!("{what}: {number} is not within 0 to {last}")))
-}
-
-fn path(number: u32) -> Result<PathChoice> {
-    let choices = [
-        PathChoice::Auto,
-        PathChoice::Copy,
-        PathChoice::Splice,
-        PathChoice::ZeroCopy,
-    ];
-    choice("path", number, &choices)
-}
-
-fn path_or_engines(number: u32) -> Result<Option<PathChoice>> {
-    Ok(Some(path(number)?).filter(|_| number > 0))
-}
-
-/// A level as C counts it, 1 to 8.
-pub(crate) fn priority(number: u32) -> Result<Priority> {
-    let level = number
-        .checked_sub(1)
-        .and_then(|level| u8::try_from(level).ok());
-    let wrong = || Failure::argument(format!("priority {number} is not within 1 to 8"));
-    level.and_then(Priority::new).ok_or_else(wrong)
-}
-
-fn congestion_control(name: Option<&str>) -> Result<Option<&'static str>> {
-    let Some(name) = name else { return Ok(None) };
-    let known = ["cubic", "bbr", "reno"]
-        .into_iter()
-        .find(|&known| known == name);
-    let unknown = || Failure::argument(format!("congestion control `{name}`: cubic, bbr or reno"));
-    known.map(Some).ok_or_else(unknown)
-}
-
-fn masked(names: &str) -> Result<Capabilities> {
-    let names = names
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty());
-    let parsed: std::result::Result<Capabilities, String> =
-        names.map(str::parse::<Capability>).collect();
-    parsed.map_err(Failure::argument)
-}
-
-impl ringway_config {
-    /// Whether the caller's thread is the shard.
-    pub(crate) fn is_callers(&self) -> Result<bool> {
-        choice("loop_mode", self.loop_mode, &[false, true])
-    }
-
-    pub(crate) fn handles(&self) -> Result<usize> {
-        let mut handles = HANDLES_DEFAULT as usize;
-        set(&mut handles, self.handles_max, "handles_max")?;
-        Ok(handles)
-    }
-
-    /// The settings; the strings are read already.
-    pub(crate) fn settings(&self, name: Option<&str>, mask: Option<&str>) -> Result<Config> {
-        let mut config = Config::default();
-        if let Some(name) = name {
-            ringway::EndpointName::new(name)
-                .map_err(|error| Failure::argument(format!("name: {error}")))?;
-            name.clone_into(&mut config.name);
-        }
-        config.masked = masked(mask.unwrap_or_default())?;
-        config.shards = self.shards as usize;
-        config.path = path(self.path)?;
-        set(&mut config.arena_bytes, self.arena_bytes, "arena_bytes")?;
-        set(&mut config.pipes_max, self.pipes_max.into(), "pipes_max")?;
-        if self.is_callers()? || self.helper_threads > 0 {
-            config.helper_threads = or_none(self.helper_threads);
-        }
-        if config.helper_threads > 64 {
-            let wanted = u64::from(config.helper_threads);
-            return Err(Failure::limit("helper_threads", wanted, 64));
-        }
-        set(&mut config.sessions_max, self.sessions_max, "sessions_max")?;
-        set(
-            &mut config.handshakes_max,
-            self.handshakes_max,
-            "handshakes_max",
-        )?;
-        set_duration(&mut config.handshake_timeout, self.handshake_timeout_ns);
-        set_duration(&mut config.reset_grace, self.reset_grace_ns);
-        self.set_session(&mut config)?;
-        Ok(config)
-    }
-
-    fn set_session(&self, config: &mut Config) -> Result<()> {
-        let session = &mut config.session;
-        let bytes = [
-            (&mut session.stream_window_bytes, self.stream_window_bytes),
-            (&mut session.session_window_bytes, self.session_window_bytes),
-            (&mut session.streams_max, self.streams_max),
-            (&mut session.retained_bytes_max, self.retained_bytes_max),
-            (&mut session.unacked_bytes_max, self.unacked_bytes_max),
-        ];
-        for (target, value) in bytes {
-            set(target, value.min(1 << 62), "bytes")?;
-        }
-        set_duration(&mut session.heartbeat, self.heartbeat_ns);
-        set_duration(&mut session.resume_window, self.resume_window_ns);
-        set_duration(&mut session.drain_timeout, self.drain_timeout_ns);
-        let checksums = [BodyChecksum::Off, BodyChecksum::Auto, BodyChecksum::Always];
-        session.body_checksum = choice("body_checksum", self.body_checksum, &checksums)?;
-        self.set_bulk(config)
-    }
-
-    fn set_bulk(&self, config: &mut Config) -> Result<()> {
-        let session = &mut config.session;
-        if self.bulk_connections > 0 {
-            let wanted = or_none(self.bulk_connections);
-            let fits = u8::try_from(wanted).ok();
-            let fits = fits.filter(|_| wanted <= BULK_CONNECTIONS_MAX);
-            let (wanted, allowed) = (wanted.into(), BULK_CONNECTIONS_MAX.into());
-            session.bulk_connections =
-                fits.ok_or_else(|| Failure::limit("bulk_connections", wanted, allowed))?;
-        }
-        let bytes = self.bulk_body_bytes_min.min(1 << 62);
-        set(&mut session.bulk_body_bytes_min, bytes, "bytes")?;
-        match self.reserved {
-            0 => Ok(()),
-            _ => Err(Failure::argument("reserved is not 0")),
-        }
-    }
-}
-
-/// What is wanted without keys; refused when keys are given too, or neither.
-fn insecure(keys: Option<&Keys>, number: u32) -> Result<bool> {
-    let wanted = choice("insecure", number, &[None, Some(false), Some(true)])?;
-    match (keys, wanted) {
-        (Some(_), Some(_)) => Err(Failure::argument("keys and insecure exclude each other")),
-        (None, None) => Err(Failure::argument(
-            "no keys: give some (ringway_keys_of_user), or say that it is meant to be insecure",
-        )),
-        (_, wanted) => Ok(wanted.unwrap_or(false)),
-    }
-}
-
-impl ringway_listen_options {
-    pub(crate) fn settings(
-        &self,
-        keys: Option<Keys>,
-        control: Option<&str>,
-    ) -> Result<ListenOptions> {
-        let anywhere = insecure(keys.as_ref(), self.insecure)?;
-        let mut options = ListenOptions::insecure();
-        options.authentication = match keys {
-            Some(keys) => AuthenticationMode::Keyed(keys),
-            None => AuthenticationMode::Insecure { anywhere },
-        };
-        set(&mut options.backlog, self.backlog.into(), "backlog")?;
-        set(
-            &mut options.sessions_waiting_max,
-            self.sessions_waiting_max,
-            "sessions_waiting_max",
-        )?;
-        set(&mut options.unix_mode, self.unix_mode.into(), "unix_mode")?;
-        options.path = path_or_engines(self.path)?;
-        options.congestion_control = congestion_control(control)?;
-        Ok(options)
-    }
-}
-
-/// Where connections come from, if not from the engine's own dialling.
-#[derive(Debug, Default)]
-pub(crate) struct Dialling {
-    pub(crate) descriptor: Option<OwnedFd>,
-    pub(crate) asks_application: bool,
-}
-
-impl Dialling {
-    pub(crate) fn has_desk(&self) -> bool {
-        self.asks_application || self.descriptor.is_some()
-    }
-}
-
-impl ringway_connect_options {
-    pub(crate) fn settings(
-        &self,
-        keys: Option<&Keys>,
-        control: Option<&str>,
-    ) -> Result<ConnectOptions> {
-        insecure(keys, self.insecure)?;
-        let mut options = match keys {
-            Some(keys) => ConnectOptions::keys(keys),
-            None => ConnectOptions::insecure(),
-        };
-        set_duration(&mut options.connect_timeout, self.connect_timeout_ns);
-        set_duration(&mut options.attempt_timeout, self.attempt_timeout_ns);
-        set_duration(&mut options.backoff.first, self.backoff_first_ns);
-        set_duration(&mut options.backoff.longest, self.backoff_longest_ns);
-        options.path = path_or_engines(self.path)?;
-        options.congestion_control = congestion_control(control)?;
-        options.shard = (self.shard_number as usize).checked_sub(1);
-        Ok(options)
-    }
-}
-
-impl ringway_stream_options {
-    pub(crate) fn settings(&self) -> Result<StreamOptions> {
-        let choices = [WhenFull::Wait, WhenFull::Fail, WhenFull::DropOldest];
-        let when_full = choice("when_full", self.when_full, &choices)?;
-        let priority = match self.priority {
-            0 => Priority::NORMAL,
-            level => priority(level)?,
-        };
-        Ok(StreamOptions {
-            when_full,
-            priority,
-        })
-    }
-}
-
-impl ringway_client_options {
-    pub(crate) fn settings(&self) -> ClientOptions {
-        let mut options = ClientOptions::default();
-        set_duration(&mut options.give_up_after, self.give_up_after_ns);
-        options
-    }
-}
-
-impl ringway_transfer_options {
-    fn overwrite(&self) -> Result<Overwrite> {
-        let choices = [
-            Overwrite::Replace,
-            Overwrite::Never,
-            Overwrite::IfNewer,
-            Overwrite::IfDifferent,
-        ];
-        choice("overwrite", self.overwrite, &choices)
-    }
-
-    pub(crate) fn put(&self) -> Result<PutOptions> {
-        let mut options = PutOptions {
-            recursive: self.recursive != 0,
-            overwrite: self.overwrite()?,
-            restart: self.restart != 0,
-            verify: self.verify != 0,
-            ..PutOptions::default()
-        };
-        let (small, large) = (self.small_files_in_flight, self.large_files_in_flight);
-        set(
-            &mut options.small_files_in_flight,
-            small.into(),
-            "small files",
-        )?;
-        set(
-            &mut options.large_files_in_flight,
-            large.into(),
-            "large files",
-        )?;
-        Ok(options)
-    }
-
-    pub(crate) fn get(&self) -> Result<GetOptions> {
-        let put = self.put()?;
-        Ok(GetOptions {
-            recursive: put.recursive,
-            overwrite: put.overwrite,
-            restart: put.restart,
-            verify: put.verify,
-            small_files_in_flight: put.small_files_in_flight,
-            large_files_in_flight: put.large_files_in_flight,
-        })
-    }
-
-    pub(crate) fn list(&self) -> Result<ListOptions> {
-        let mut options = ListOptions {
-            recursive: self.recursive != 0,
-            ..ListOptions::default()
-        };
-        set(&mut options.entries_max, self.entries_max, "entries_max")?;
-        Ok(options)
-    }
 }

@@ -14,8 +14,8 @@ use crate::events::Told;
 use crate::failure::{Failure, Result, of_close};
 use crate::handle::Kind;
 use crate::instance::Instance;
-use crate::options::Dialling;
 use crate::ready::{Kept, Purpose, Ready, Ringer};
+use crate::settings::Dialling;
 use crate::slot::{Object, Slot, lock};
 use crate::stream::StreamSlot;
 

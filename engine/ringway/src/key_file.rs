@@ -113,6 +113,22 @@ impl Keys {
         self
     }
 
+    /// With all keys of another set, and their limits; the first stays the first. As in a file, a
+    /// key with the id of the first is what that was before; of other ids the joined set's holds.
+    #[must_use]
+    pub fn join(self, more: &Self) -> Self {
+        let others = more.others.values().filter(|key| key.id != more.own.id);
+        others.chain([&more.own]).fold(self, |all, key| {
+            let is_previous = key.id == all.own.id;
+            match is_previous {
+                true => all.with(key.clone()),
+                false => all
+                    .limit(&key.id, more.limits_of(&key.id))
+                    .with(key.clone()),
+            }
+        })
+    }
+
     /// Bounds what the holder of a key may take.
     #[must_use]
     pub fn limit(mut self, id: &KeyId, limits: KeyLimits) -> Self {
@@ -373,6 +389,31 @@ mod tests {
         let limits = keys.limits_of(&id("you"));
         assert_eq!((limits.sessions, limits.streams), (Some(2), Some(64)));
         assert!(keys.find(&id("you")).is_some());
+    }
+
+    #[test]
+    fn joined_sets_know_all_keys_with_their_limits_and_what_the_first_was_before() {
+        let id = |name| KeyId::new(name).expect("valid");
+        let one = |name, limits| {
+            let key = Keys::generate(id(name));
+            Keys::one(key).limit(&id(name), limits)
+        };
+        let limits = |sessions| KeyLimits {
+            sessions: Some(sessions),
+            ..KeyLimits::default()
+        };
+        let own = one("me", limits(1));
+        let before = one("me", limits(9));
+        let you = one("you", limits(2)).join(&one("they", limits(3)));
+        let you = you.join(&one("you", limits(4)));
+        let all = own.clone().join(&you).join(&before);
+        let secret = |key: Option<Key>| key.map(|key| key.to_hex().as_str().to_owned());
+        assert_eq!(secret(Some(all.own().key)), secret(Some(own.own().key)));
+        assert_eq!(secret(all.previous()), secret(Some(before.own().key)));
+        let found = all.find(&id("you")).map(|named| named.key.clone());
+        assert_eq!(secret(found), secret(Some(you.own().key)));
+        let sessions = ["me", "you", "they"].map(|name| all.limits_of(&id(name)).sessions);
+        assert_eq!(sessions, [Some(1), Some(2), Some(3)]);
     }
 
     #[test]

@@ -8,9 +8,10 @@ use std::path::Path;
 use ringway::Keys;
 
 use super::engine::{checked_error, told};
-use super::pointer::{given, path, put_text, text};
+use super::pointer::{given, options, path, put_text, text};
 use crate::detail::ringway_error;
 use crate::failure::Result;
+use crate::options::ringway_key_limits;
 use crate::{guard, keys};
 
 /// Pre-shared keys: what a listener accepts, or what a dialer proves. Never changes; may be used
@@ -118,6 +119,53 @@ pub unsafe extern "C" fn ringway_keys_generate(
     };
     // SAFETY: P1, P4, P5.
     unsafe { give(keys, error, make) }
+}
+
+/// All of `keys` and of `more`, in a new set: for a listener that several may connect to. The
+/// first of `keys` stays the first. A key of `more` with the same id as that is what it was
+/// before: who connects proves the one that the listener has, a listener accepts the present one.
+/// Both sets stay as they are, and are yours to free. Any thread.
+///
+/// Errors: `RINGWAY_E_NULL`, `RINGWAY_E_STRUCT_SIZE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_keys_join(
+    keys: Option<&ringway_keys>,
+    more: Option<&ringway_keys>,
+    joined: Option<&mut MaybeUninit<*mut ringway_keys>>,
+    error: *mut ringway_error,
+) -> c_int {
+    let make = || {
+        let (keys, more) = (given(keys)?, given(more)?);
+        Ok(keys.keys.clone().join(&more.keys))
+    };
+    // SAFETY: P1, P4, P5.
+    unsafe { give(joined, error, make) }
+}
+
+/// The same keys in a new set, with what the holder of the one called `id` may take of an engine
+/// that listens with them. `limits` may be NULL: none. `keys` stays as it is, and is yours to
+/// free. (In a key file limits stand behind the key.) Any thread.
+///
+/// Errors: `RINGWAY_E_NULL`, `RINGWAY_E_STRUCT_SIZE`, `RINGWAY_E_ARGUMENT` when there is no such
+/// key among them.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_keys_limit(
+    keys: Option<&ringway_keys>,
+    id: *const c_char,
+    limits: *const ringway_key_limits,
+    limited: Option<&mut MaybeUninit<*mut ringway_keys>>,
+    error: *mut ringway_error,
+) -> c_int {
+    let make = || {
+        let keys = given(keys)?.keys.clone();
+        // SAFETY: P2.
+        let id = unsafe { text("id", id) }?;
+        // SAFETY: P1, P4.
+        let limits = unsafe { options(limits) }?;
+        keys::limit(keys, id, limits.settings())
+    };
+    // SAFETY: P1, P4, P5.
+    unsafe { give(limited, error, make) }
 }
 
 /// Writes the first of `keys` into a new key file of mode 0600, whole or not at all. An existing

@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use nix::sys::stat::SFlag;
 
 use super::engine::ringway_engine;
-use super::keys::keys_of;
+use super::keys::{keys_of, ringway_keys};
 use super::pointer::{duplicate, given, options, put_text, text, text_if_any};
 use crate::guard;
 use crate::options::ringway_listen_options;
@@ -88,6 +88,26 @@ pub unsafe extern "C" fn ringway_listener_adopt(
             let socket = unsafe { duplicate(connection, &[SFlag::S_IFSOCK]) }?;
             instance.adopt_connection(listener, socket)
         })
+    })
+}
+
+/// From the next handshake on these keys hold, for new sessions and for those that resume. What is
+/// connected stays connected. Copied; may be freed after the call. docs/C.md says how a secret is
+/// changed under live sessions. Any thread.
+///
+/// Errors: `RINGWAY_E_NULL`, `RINGWAY_E_CLOSED`, `RINGWAY_E_HANDLE`; `RINGWAY_E_STATE` when the
+/// listener does without keys.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_listener_replace_keys(
+    engine: Option<&ringway_engine>,
+    listener: ringway_listener,
+    keys: *const ringway_keys,
+) -> c_int {
+    guard::done(|| {
+        let instance = &given(engine)?.instance;
+        // SAFETY: P1.
+        let keys = given(unsafe { keys_of(keys) })?;
+        instance.at(listener, |slot| slot.listener()?.replace_keys(keys))
     })
 }
 

@@ -29,8 +29,8 @@ use crate::code::ringway_code::{RINGWAY_E_DESCRIPTOR, RINGWAY_E_NULL, RINGWAY_E_
 use crate::detail::{Detail, ringway_error};
 use crate::failure::{Failure, Result};
 use crate::options::{
-    ringway_client_options, ringway_config, ringway_connect_options, ringway_listen_options,
-    ringway_stream_options, ringway_transfer_options,
+    ringway_client_options, ringway_config, ringway_connect_options, ringway_key_limits,
+    ringway_listen_options, ringway_stream_options, ringway_transfer_options,
 };
 
 /// Structures larger than this are refused, whatever the caller says: a page.
@@ -40,7 +40,7 @@ const STRUCT_BYTES_MAX: usize = 4096;
 ///
 /// # Safety
 /// P7 holds for it, it is `repr(C)`, and its first field is `struct_size: usize`.
-pub(super) unsafe trait Sizable: Copy {
+pub(crate) unsafe trait Sizable: Copy {
     /// The size it had in the first release.
     const BYTES_MIN: usize;
 }
@@ -59,6 +59,7 @@ macro_rules! sized {
 sized! {
     ringway_config: std::mem::offset_of!(ringway_config, bulk_connections),
     ringway_listen_options: size_of::<ringway_listen_options>(),
+    ringway_key_limits: size_of::<ringway_key_limits>(),
     ringway_connect_options: size_of::<ringway_connect_options>(),
     ringway_stream_options: size_of::<ringway_stream_options>(),
     ringway_client_options: size_of::<ringway_client_options>(),
@@ -200,16 +201,21 @@ pub(super) unsafe fn put_text(buffer: *mut c_char, size: usize, text: &str) -> R
     Ok(text.len() as u64)
 }
 
+/// What a caller that gives no options has: all zero.
+pub(crate) fn default_options<T: Sizable>() -> T {
+    // SAFETY: P7: all zero is a value.
+    unsafe { MaybeUninit::<T>::zeroed().assume_init() }
+}
+
 /// Reads options: those that this library knows, of whatever size the caller's are. NULL: all
 /// defaults.
 ///
 /// # Safety
 /// P1, P4.
 pub(super) unsafe fn options<T: Sizable>(pointer: *const T) -> Result<T> {
-    let mut options = MaybeUninit::<T>::zeroed();
+    let mut options = default_options();
     if pointer.is_null() {
-        // SAFETY: P7: all zero is a value.
-        return Ok(unsafe { options.assume_init() });
+        return Ok(options);
     }
     // SAFETY: handed on.
     let bytes = unsafe { checked_size(pointer) }?;
@@ -220,15 +226,11 @@ pub(super) unsafe fn options<T: Sizable>(pointer: *const T) -> Result<T> {
         let text = format!("something is set behind the {known} bytes that this library knows");
         return Err(wrong_size(text, bytes, size_of::<T>()));
     }
-    // SAFETY: `known` is within both; they cannot overlap, the target is ours.
-    unsafe {
-        options
-            .as_mut_ptr()
-            .cast::<u8>()
-            .copy_from(given.as_ptr(), known);
-    };
-    // SAFETY: P7: any bits are a value.
-    Ok(unsafe { options.assume_init() })
+    let target = std::ptr::from_mut(&mut options).cast::<u8>();
+    // SAFETY: `known` is within both; they cannot overlap, the target is ours; P7: any bits are a
+    // value.
+    unsafe { target.copy_from(given.as_ptr(), known) };
+    Ok(options)
 }
 
 /// # Safety

@@ -15,8 +15,9 @@ use super::pointer::{
 };
 use crate::code::ringway_code::RINGWAY_E_STATE;
 use crate::failure::{Result, of_close};
-use crate::options::{Dialling, ringway_connect_options};
+use crate::options::ringway_connect_options;
 use crate::session::SessionSlot;
+use crate::settings::Dialling;
 use crate::{guard, metrics};
 
 /// A handle of a session; 0 is none.

@@ -342,7 +342,7 @@ pub extern "C" fn ringway_stream_set_priority(
     priority: u32,
 ) -> c_int {
     guard::done(|| {
-        let priority = crate::options::priority(priority)?;
+        let priority = crate::settings::priority(priority)?;
         given(engine)?.instance.at(stream, |slot| {
             slot.stream()?.shared.ask(Work::Prioritize(priority))
         })

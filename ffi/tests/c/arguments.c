@@ -89,6 +89,9 @@ F(li_listen_bad, ringway_listen(e, NULL, &listening, NUM))
 F(li_address, ringway_listener_address(e, h, TEXT, 8))
 F(li_address_bad, ringway_listener_address(e, h, NULL, 8))
 F(li_adopt, ringway_listener_adopt(e, h, -1))
+static ringway_keys *replacing;
+F(li_keys, ringway_listener_replace_keys(e, h, replacing))
+F(li_keys_bad, ringway_listener_replace_keys(e, h, NULL))
 F(li_close, ringway_listener_close(e, h))
 F(s_connect, ringway_connect(e, "127.0.0.1:1", &connecting, NUM))
 F(s_connect_bad, ringway_connect(e, "127.0.0.1:1", &connecting, NULL))
@@ -223,6 +226,7 @@ static const struct entry entries[] = {
     {"transfer_query", TRANSFER, x_query, x_query_bad},
     {"transfer_cancel", TRANSFER, x_cancel, NULL},
     {"transfer_free", TRANSFER, x_free, NULL},
+    {"listener_replace_keys", LISTENER, li_keys, li_keys_bad},
     {"listener_close", LISTENER, li_close, NULL},
     {"engine_stop", ENGINE, e_stop, NULL},
 };
@@ -367,6 +371,19 @@ static void the_rest(void)
     EXPECT(RINGWAY_E_NULL, ringway_keys_generate("a", NULL, NULL));
     EXPECT(RINGWAY_E_NULL, ringway_keys_save(NULL, "/nonexistent", NULL));
     EXPECT(RINGWAY_E_NULL, ringway_keys_id(NULL, NULL, 0));
+    EXPECT(RINGWAY_E_NULL, ringway_keys_join(NULL, replacing, &keys, NULL));
+    EXPECT(RINGWAY_E_NULL, ringway_keys_join(replacing, NULL, &keys, NULL));
+    EXPECT(RINGWAY_E_NULL, ringway_keys_join(replacing, replacing, NULL, NULL));
+    EXPECT(RINGWAY_E_STRUCT_SIZE, ringway_keys_join(replacing, replacing, &keys, &error));
+    EXPECT(RINGWAY_E_NULL, ringway_keys_limit(NULL, "me", NULL, &keys, NULL));
+    EXPECT(RINGWAY_E_NULL, ringway_keys_limit(replacing, NULL, NULL, &keys, NULL));
+    EXPECT(RINGWAY_E_NULL, ringway_keys_limit(replacing, "me", NULL, NULL, NULL));
+    EXPECT(RINGWAY_E_ARGUMENT, ringway_keys_limit(replacing, "you", NULL, &keys, NULL));
+    {
+        ringway_key_limits limits;
+        memset(&limits, 0, sizeof limits);
+        EXPECT(RINGWAY_E_STRUCT_SIZE, ringway_keys_limit(replacing, "me", &limits, &keys, NULL));
+    }
     EXPECT(RINGWAY_OK, ringway_keys_free(NULL));
     CHECK(keys == NULL);
     EXPECT(RINGWAY_E_NULL, ringway_buffer_wrap(NULL, 4, NULL, NULL, &buffer));
@@ -407,6 +424,7 @@ int main(void)
     listening.struct_size = sizeof listening;
     listening.insecure = RINGWAY_INSECURE_LOCAL;
     CHECK((regular = mkstemp(path)) >= 0 && unlink(path) == 0);
+    OK(ringway_keys_generate("me", &replacing, NULL));
     the_rest();
     engine = start_engine(RINGWAY_LOOP_THREADS);
     other = start_engine(RINGWAY_LOOP_THREADS);
@@ -434,6 +452,7 @@ int main(void)
     OK(ringway_buffer_release(lent));
     OK(ringway_engine_free(engine));
     OK(ringway_engine_free(other));
+    OK(ringway_keys_free(replacing));
     close(regular);
     return 0;
 }

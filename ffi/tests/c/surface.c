@@ -106,6 +106,24 @@ static void keys(const char *folder)
         OK(ringway_keys_of_user(&own, &error));
         OK(ringway_keys_free(own));
     }
+    /* several in one set, and what their holders may take */
+    {
+        ringway_keys *both = NULL, *limited = NULL;
+        ringway_key_limits limits;
+        memset(&limits, 0, sizeof limits);
+        limits.struct_size = sizeof limits;
+        limits.sessions = 1;
+        OK(ringway_keys_join(made, again, &both, &error));
+        EXPECT(6, ringway_keys_id(both, id, sizeof id));
+        CHECK(strcmp(id, "node-a") == 0);
+        OK(ringway_keys_limit(both, "node-b", &limits, &limited, &error));
+        OK(ringway_keys_free(limited));
+        OK(ringway_keys_limit(both, "node-b", NULL, &limited, NULL));
+        OK(ringway_keys_free(limited));
+        EXPECT(RINGWAY_E_ARGUMENT, ringway_keys_limit(both, "node-c", &limits, &again, &error));
+        CHECK(strstr(error.message, "node-c") != NULL);
+        OK(ringway_keys_free(both));
+    }
     OK(ringway_keys_free(made));
     OK(ringway_keys_free(loaded));
     OK(ringway_keys_free(again));
@@ -126,6 +144,71 @@ static ringway_engine *start_small(uint32_t mode)
     config.bulk_connections = RINGWAY_NONE;
     OK(ringway_engine_start(&config, &engine, NULL));
     return engine;
+}
+
+/* One more session with these keys, which are freed. */
+static int32_t outcome_with(const char *address, ringway_keys *keys)
+{
+    ringway_connect_options connecting;
+    ringway_session tried;
+    ringway_event event;
+    memset(&connecting, 0, sizeof connecting);
+    connecting.struct_size = sizeof connecting;
+    connecting.keys = keys;
+    OK(ringway_connect(engines[1], address, &connecting, &tried));
+    OK(ringway_keys_free(keys));
+    event = wait_for(RINGWAY_EVENT_SESSION_CONNECTED);
+    CHECK(event.handle == tried);
+    OK(ringway_session_free(engines[1], tried));
+    return event.code;
+}
+
+/* A secret is changed: dialers that know the new one and the one before come through all the time;
+ * and a key that may have one session gets no second one. */
+static void rotation_and_limits(void)
+{
+    ringway_listen_options listening;
+    ringway_listener listener;
+    ringway_keys *old = NULL, *fresh = NULL, *both = NULL, *one = NULL;
+    ringway_key_limits limits;
+    ringway_session kept;
+    char address[128];
+    OK(ringway_keys_generate("turning", &old, NULL));
+    OK(ringway_keys_generate("turning", &fresh, NULL));
+    memset(&listening, 0, sizeof listening);
+    listening.struct_size = sizeof listening;
+    listening.keys = old;
+    OK(ringway_listen(engines[0], "127.0.0.1:0", &listening, &listener));
+    CHECK(ringway_listener_address(engines[0], listener, address, sizeof address) > 0);
+    OK(ringway_keys_join(fresh, old, &both, NULL));
+    EXPECT(0, outcome_with(address, both));
+    OK(ringway_keys_join(fresh, old, &both, NULL));
+    memset(&limits, 0, sizeof limits);
+    limits.struct_size = sizeof limits;
+    limits.sessions = 1;
+    OK(ringway_keys_limit(fresh, "turning", &limits, &one, NULL));
+    OK(ringway_listener_replace_keys(engines[0], listener, one));
+    OK(ringway_keys_free(one));
+    EXPECT(RINGWAY_E_AUTHENTICATION, outcome_with(address, old));
+    {
+        ringway_connect_options connecting;
+        ringway_event event;
+        memset(&connecting, 0, sizeof connecting);
+        connecting.struct_size = sizeof connecting;
+        connecting.keys = both;
+        OK(ringway_connect(engines[1], address, &connecting, &kept));
+        OK(ringway_keys_free(both));
+        event = wait_for(RINGWAY_EVENT_SESSION_CONNECTED);
+        CHECK(event.handle == kept && event.code == 0);
+    }
+    CHECK(outcome_with(address, fresh) == RINGWAY_E_REFUSED);
+    OK(ringway_session_free(engines[1], kept));
+    OK(ringway_listener_close(engines[0], listener));
+    listener = start_listener(engines[0], "127.0.0.1:0");
+    OK(ringway_keys_generate("turning", &old, NULL));
+    EXPECT(RINGWAY_E_STATE, ringway_listener_replace_keys(engines[0], listener, old));
+    OK(ringway_keys_free(old));
+    OK(ringway_listener_close(engines[0], listener));
 }
 
 /* A listener with a key, and a session that proves it. */
@@ -459,7 +542,7 @@ static void drain(void)
 }
 
 /* Cuts that the engine makes itself: the session survives them, and they are counted. */
-static void faults(uint32_t peer_mode)
+static void faults(uint32_t mode)
 {
     ringway_config config;
     ringway_error error;
@@ -481,16 +564,14 @@ static void faults(uint32_t peer_mode)
            ringway_engine_start_with_faults(&config, 1, "meteor", &faulty, &error));
     CHECK(strstr(error.message, "meteor") && faulty == NULL);
     EXPECT(RINGWAY_E_NULL, ringway_engine_start_with_faults(&config, 1, NULL, &faulty, &error));
-    config.loop_mode = RINGWAY_LOOP_CALLER;
-    EXPECT(RINGWAY_E_ARGUMENT, ringway_engine_start_with_faults(&config, 1, "", &faulty, &error));
-    config.loop_mode = RINGWAY_LOOP_THREADS;
+    config.loop_mode = mode;
     OK(ringway_engine_start_with_faults(&config, 1, "", &faulty, &error));
-    engines[0] = start_engine(peer_mode);
+    engines[0] = start_engine(mode);
     engines[1] = faulty;
     EXPECT(RINGWAY_E_STATE, ringway_faults_set(engines[0], "cut:after=1MiB"));
     EXPECT(RINGWAY_E_STATE, ringway_faults_json(engines[0], text, sizeof text));
     EXPECT(RINGWAY_E_ARGUMENT, ringway_faults_set(faulty, "cut:never"));
-    OK(ringway_faults_set(faulty, "cut:every=1MiB"));
+    OK(ringway_faults_set(faulty, "cut:every=1MiB,delay:10ms"));
     listener = start_listener(engines[0], "127.0.0.1:0");
     CHECK(ringway_listener_address(engines[0], listener, address, sizeof address) > 0);
     session = start_session(faulty, address);
@@ -523,6 +604,7 @@ static void faults(uint32_t peer_mode)
     CHECK(received == pieces * sizeof data);
     CHECK(ringway_faults_json(faulty, text, sizeof text) > 0);
     CHECK(number_in(text, "cut") >= 2);
+    CHECK(number_in(text, "delay") >= 2);
     OK(ringway_engine_free(engines[0]));
     OK(ringway_engine_free(engines[1]));
 }
@@ -543,6 +625,7 @@ static void run(uint32_t mode, const char *folder)
     accepted_session = 0;
     connect_keyed();
     drain();
+    rotation_and_limits();
     OK(ringway_engine_free(engines[0]));
     OK(ringway_engine_free(engines[1]));
     faults(mode);
