@@ -213,17 +213,10 @@ impl Receiving {
                 FILES_MAX as u64,
             ));
         }
-        let looked_at = state.take_looked_at(stream, bytes_max);
+        state.put_back_looked_at(stream);
         let stream = stream.clone();
-        let work = self.files.begin(async move {
-            let written = looked_at.len() as u64;
-            if written > 0 {
-                file.write_at(offset, looked_at).await?;
-            }
-            let (offset, bytes_max) = (offset + written, bytes_max - written);
-            let more = stream.receive_into_file(&file, offset, bytes_max).await?;
-            Ok(written + more)
-        });
+        let receive = async move { stream.receive_into_file(&file, offset, bytes_max).await };
+        let work = self.files.begin(receive);
         state.files.push_back(IntoFile { work, token });
         Ok(())
     }
@@ -245,7 +238,8 @@ impl Receiving {
             return Told::All;
         }
         if let Err(failure) = self.fill(&mut state, Some(stream)) {
-            if failure.code() == RINGWAY_E_AGAIN {
+            // While files wait, what comes is theirs; the last one rings.
+            if matches!(failure.code(), RINGWAY_E_AGAIN | RINGWAY_E_STATE) {
                 return Told::All;
             }
             state.keep_gap(failure);
@@ -275,6 +269,9 @@ impl Receiving {
             sink.push(event);
             state.files.pop_front();
         }
+        if state.is_waited_for {
+            self.readable.ring();
+        }
         Told::All
     }
 }
@@ -287,15 +284,13 @@ impl State {
         }
     }
 
-    /// What was looked at and not lent, up to `bytes_max`: it belongs to whoever receives next.
-    fn take_looked_at(&mut self, stream: &Stream, bytes_max: u64) -> Bytes {
-        let Some(held) = &self.held else {
-            return Bytes::new();
-        };
-        let count = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-        let taken = held.chunk.bytes.slice(..count.min(held.chunk.bytes.len()));
-        self.advance(stream, taken.len());
-        taken
+    /// What was looked at and not lent belongs to whoever receives next. It goes back to the
+    /// shard, which keeps the order of several files, and stops the stream when one fails.
+    fn put_back_looked_at(&mut self, stream: &Stream) {
+        if let Some(Held { chunk, owed_bytes }) = self.held.take() {
+            stream.put_back(Lent { chunk, owed_bytes });
+            stream.consume(std::mem::take(&mut self.unreported_bytes));
+        }
     }
 
     /// `count` bytes of the held chunk are used.

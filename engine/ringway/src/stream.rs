@@ -296,6 +296,13 @@ impl Stream {
         self.report_either(polled.await)
     }
 
+    /// Gives back what [`receive_lent`](Self::receive_lent) lent, or the rest of it: whatever is
+    /// received next gets it again, also by a direct receive. From now on it counts as taken.
+    pub fn put_back(&self, lent: Lent) {
+        self.0.shared.inbox.put_back(lent.chunk);
+        self.consume(lent.owed_bytes);
+    }
+
     /// The next whole record of at most `bytes_max` bytes; `None` after the end. A finish in the
     /// middle of a record ends that record.
     ///

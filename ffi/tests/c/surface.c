@@ -435,6 +435,63 @@ static void file_after_readable(const char *folder)
     close(descriptor);
 }
 
+/* Two files wait in order though the first bytes were looked at before there was any; and a file
+ * that cannot take them stops the sender. */
+static void files_after_readable(const char *folder)
+{
+    ringway_stream stream;
+    ringway_chunk chunk;
+    ringway_event event;
+    ringway_error error;
+    char file[256], back[8];
+    int descriptors[3], i;
+    for (i = 0; i < 3; i++) {
+        snprintf(file, sizeof file, "%s/in-order-%d", folder, i);
+        descriptors[i] = open(file, O_RDWR | O_CREAT | O_TRUNC, 0600);
+        CHECK(descriptors[i] >= 0);
+    }
+    accepted_stream = 0;
+    OK(ringway_stream_open(engines[1], session, NULL, &stream));
+    EXPECT(0, ringway_stream_send(engines[1], stream, "", 0, RINGWAY_SEND_RECORD));
+    while (!accepted_stream)
+        wait_for(RINGWAY_EVENT_STREAM_ACCEPTED);
+    while (ringway_stream_receive(engines[0], accepted_stream, &chunk) == RINGWAY_E_AGAIN)
+        wait_for(RINGWAY_EVENT_STREAM_READABLE);
+    OK(ringway_stream_consume(engines[0], accepted_stream, 0));
+    EXPECT(RINGWAY_E_AGAIN, ringway_stream_receive(engines[0], accepted_stream, &chunk));
+    EXPECT(2, ringway_stream_send(engines[1], stream, "on", 2, 0));
+    wait_for(RINGWAY_EVENT_STREAM_READABLE);
+    OK(ringway_stream_receive_file(engines[0], accepted_stream, descriptors[0], 0, 4, 1));
+    OK(ringway_stream_receive_file(engines[0], accepted_stream, descriptors[1], 0, 4, 2));
+    EXPECT(8, ringway_stream_send(engines[1], stream, "e1two2", 6, 0));
+    for (i = 0; i < 2; i++) {
+        event = wait_for(RINGWAY_EVENT_STREAM_FILE_RECEIVED);
+        CHECK(event.code == 0 && event.token == (uint64_t)i + 1 && event.length == 4);
+        CHECK(pread(descriptors[i], back, 8, 0) == 4);
+        CHECK(memcmp(back, i == 0 ? "one1" : "two2", 4) == 0);
+    }
+    /* the third can only be read */
+    EXPECT(RINGWAY_E_AGAIN, ringway_stream_receive(engines[0], accepted_stream, &chunk));
+    EXPECT(12, ringway_stream_send(engines[1], stream, "lost", 4, 0));
+    wait_for(RINGWAY_EVENT_STREAM_READABLE);
+    snprintf(file, sizeof file, "%s/in-order-2", folder);
+    close(descriptors[2]);
+    CHECK((descriptors[2] = open(file, O_RDONLY)) >= 0);
+    OK(ringway_stream_receive_file(engines[0], accepted_stream, descriptors[2], 0, 4, 3));
+    event = wait_for(RINGWAY_EVENT_STREAM_FILE_RECEIVED);
+    CHECK(event.code == RINGWAY_E_KERNEL && event.token == 3);
+    memset(&error, 0, sizeof error);
+    error.struct_size = sizeof error;
+    event = wait_for(RINGWAY_EVENT_STREAM_SEND_FAILED);
+    CHECK(event.handle == stream && event.code == RINGWAY_E_STOPPED);
+    OK(ringway_last_error(engines[1], stream, &error));
+    CHECK(strstr(error.message, "cannot write") != NULL);
+    OK(ringway_stream_free(engines[0], accepted_stream));
+    OK(ringway_stream_free(engines[1], stream));
+    for (i = 0; i < 3; i++)
+        close(descriptors[i]);
+}
+
 /* When a session ends for good, what was not delivered comes back. */
 static void remains(const char *folder)
 {
@@ -621,6 +678,7 @@ static void run(uint32_t mode, const char *folder)
     for (i = 0; i < 5; i++)
         lossy();
     file_after_readable(folder);
+    files_after_readable(folder);
     remains(folder);
     accepted_session = 0;
     connect_keyed();
