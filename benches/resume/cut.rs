@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 pub struct Cut {
     /// From the reset to the first byte that is new to the receiving application.
     pub gap: Duration,
+    /// Bytes that came over the old connections and that the receiving application took only after
+    /// the cut: part of the gap is the time for that.
+    pub untaken_bytes: u64,
     /// Bytes sent and not acked when the loss was seen; `None` where the session was back before
     /// it could be asked.
     pub unacked_bytes: Option<u64>,

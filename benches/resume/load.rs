@@ -11,7 +11,7 @@ use ringway::{
     StreamOptions, block_on,
 };
 use ringway_benches::Result;
-use ringway_benches::engine_side::{connect_options, listen_options, start};
+use ringway_benches::engine_side::{Answer, connect_options, listen_options, on_shard, start};
 use ringway_benches::files::Files;
 
 use crate::cut::{Arrivals, Cut};
@@ -19,9 +19,6 @@ use crate::sockets::Sockets;
 
 /// Sent again and again, hot.
 const FILE_BYTES: u64 = 256 << 20;
-
-/// What the receiver asks for at a time: small, so that the first byte is not held back for long.
-const PIECE_BYTES: usize = 64 << 10;
 
 /// So much flows between two cuts: the windows are full again by then.
 const BETWEEN_CUTS_BYTES: u64 = 64 << 20;
@@ -115,15 +112,29 @@ impl Run {
         let arrivals = Arc::new(Mutex::new(Arrivals::default()));
         let sending = self.keep_full(near.clone(), Arc::clone(&is_over))?;
         let far = block_on(self.far.accept())?;
-        let receiving = receive(far.clone(), Arc::clone(&arrivals));
+        let receiving = self.keep_empty(far.clone(), Arc::clone(&arrivals))?;
         let mut cuts = Vec::new();
         for _ in 0..count {
             cuts.push(self.cut(&near, &far, &arrivals)?);
         }
         is_over.store(true, Ordering::Relaxed);
         sending.join().map_err(|_| "the sender failed")??;
-        receiving.join().map_err(|_| "the receiver failed")??;
+        receiving.recv()??;
         Ok(cuts)
+    }
+
+    /// Takes what comes as a task on the shard, as fast as it comes: else the sender waits for
+    /// credit, nothing is unacked when the connections are cut, and what counts as the gap is how
+    /// long the application takes for the full window that its engine holds.
+    fn keep_empty(&self, stream: Stream, arrivals: Arc<Mutex<Arrivals>>) -> Result<Answer<()>> {
+        on_shard(&self.receiver, move || async move {
+            let mut offset = 0;
+            while let Some(piece) = stream.receive().await? {
+                offset += piece.bytes.len() as u64;
+                lock(&arrivals).note(offset);
+            }
+            Ok(())
+        })
     }
 
     fn keep_full(
@@ -161,12 +172,14 @@ impl Run {
         let epoch = epoch_of(&self.near).ok_or("the session is not connected")?;
         let begin = Instant::now();
         self.sockets.reset()?;
+        let taken = offset();
         let unacked_bytes = self.unacked(near, epoch)?;
         wait_for("the session to come back", || {
             epoch_of(&self.far) > Some(epoch)
         })?;
         // What the engine has by now may have come over the old connection.
         let old = block_on(far.progress())?.received;
+        let untaken_bytes = old.saturating_sub(taken);
         wait_for("new bytes", || lock(arrivals).first_beyond(old).is_some())?;
         let first = lock(arrivals).first_beyond(old).ok_or("it was there")?;
         // All that is sent again is, once as much as was unacked has passed.
@@ -175,6 +188,7 @@ impl Run {
         let after = block_on(self.sender.statistics())?.replayed_bytes;
         Ok(Cut {
             gap: first.duration_since(begin),
+            untaken_bytes,
             unacked_bytes,
             resent_bytes: after - before,
         })
@@ -229,21 +243,4 @@ async fn echo(stream: &Stream) -> Result<()> {
     }
     stream.finish(Status::ok()).await?;
     Ok(())
-}
-
-fn receive(stream: Stream, arrivals: Arc<Mutex<Arrivals>>) -> JoinHandle<Result<()>> {
-    std::thread::spawn(move || {
-        block_on(async {
-            let (mut buffer, mut offset) = (vec![0; PIECE_BYTES], 0);
-            loop {
-                let (given, filled, _) = stream.receive_into(buffer).await?;
-                if filled == 0 {
-                    return Ok(());
-                }
-                offset += filled as u64;
-                lock(&arrivals).note(offset);
-                buffer = given;
-            }
-        })
-    })
 }

@@ -27,6 +27,8 @@ pub struct Report {
     round_trip_ms: Quartiles,
     /// Dial, two round trips and 10 ms: what the median gap may be.
     bound_ms: f64,
+    /// Bytes that the receiving application had before it when its connections were cut, MiB.
+    untaken_mib: Quartiles,
     /// Bytes unacked when the loss was seen, MiB.
     unacked_mib: Quartiles,
     /// Bytes sent again, MiB.
@@ -57,6 +59,7 @@ impl Report {
             bound_ms: dial_ms.median + 2.0 * round_trip_ms.median + ALLOWANCE_MS,
             dial_ms,
             round_trip_ms,
+            untaken_mib: quartiles(cuts.iter().map(|cut| mib(cut.untaken_bytes)))?,
             unacked_mib: quartiles(known.iter().map(|(unacked, _)| mib(*unacked)))?,
             resent_mib: quartiles(cuts.iter().map(|cut| mib(cut.resent_bytes)))?,
             resent_too_much: known
@@ -91,6 +94,7 @@ impl fmt::Display for Report {
         )?;
         writeln!(f, "  dial        {} ms", self.dial_ms)?;
         writeln!(f, "  round trip  {} ms", self.round_trip_ms)?;
+        writeln!(f, "  not taken   {} MiB", self.untaken_mib)?;
         writeln!(f, "  unacked     {} MiB", self.unacked_mib)?;
         writeln!(f, "  sent again  {} MiB", self.resent_mib)?;
         writeln!(
