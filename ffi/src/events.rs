@@ -75,7 +75,7 @@ impl Instance {
     fn work(self: &Arc<Self>, shard: &mut SteppedShard, sink: &mut Sink<'_>) -> Stepped {
         self.tell_lateness(shard, sink);
         for _ in 0..LOOKS_MAX {
-            let worked = shard.work();
+            let worked = shard.work_until(|| !self.ready.is_empty());
             self.collect(sink);
             let is_over = worked == Stepped::Over;
             if is_over || sink.count() > 0 {

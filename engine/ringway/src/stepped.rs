@@ -181,11 +181,19 @@ impl SteppedShard {
 
     /// Does all that can be done without waiting.
     pub fn work(&mut self) -> Stepped {
+        self.work_until(|| false)
+    }
+
+    /// As [`work`](Self::work), but ends after a pass that left `has_news` for the caller. What
+    /// arrived is acked with the next pass then: together with what the caller answers, by one
+    /// send instead of two, as it is for a task on the shard.
+    pub fn work_until(&mut self, mut has_news: impl FnMut() -> bool) -> Stepped {
         self.mailbox.awake();
         for _ in 0..PASSES_MAX {
             match self.shard.pass() {
                 None => return Stepped::Over,
                 Some(false) => return Stepped::Idle,
+                Some(true) if has_news() => return Stepped::Busy,
                 Some(true) => {}
             }
         }
