@@ -1405,7 +1405,8 @@ int ringway_engine_stop(const struct ringway_engine *engine,
                         uint64_t within_ns);
 
 /**
- * Frees an engine, after stopping it if that was not done. Its pointer and its handles mean
+ * Frees an engine, after stopping it if that was not done, within 1 s: that long it waits for peers
+ * that have not taken its last words yet (`ringway_engine_stop` with another time before). Its pointer and its handles mean
  * nothing afterwards; no other thread may be using them. NULL is fine. Memory that was lent with
  * `ringway_buffer_wrap` is released before this returns, unless the kernel holds on to it.
  *
@@ -2023,8 +2024,8 @@ int64_t ringway_stream_send_file(const struct ringway_engine *engine,
 
 /**
  * Ends our direction with a status that arrives after every byte sent before it: 0 for all is
- * well, else a code (the application's begin at 1,000) and a text, which may be NULL. Returns
- * the offset of the end. Any thread.
+ * well, else a code (the application's begin at 1,000; a smaller one may be passed on) and a
+ * text, which may be NULL and is cut to 1,024 bytes. Returns the offset of the end. Any thread.
  *
  * Errors: as `ringway_stream_send`, but never `RINGWAY_E_AGAIN`.
  */

@@ -23,9 +23,8 @@ impl Instance {
         user_data: u64,
     ) -> Result<u64> {
         self.check_running()?;
-        // The address is looked at with the first call; a bad one is better said here.
-        let parsed = target.parse::<ringway::Target>();
-        parsed.map_err(|error| crate::failure::Failure::argument(error.to_string()))?;
+        // The engine looks with the first call.
+        self.check_route(target, connect.shard)?;
         let client = Client::new(&self.engine, target, connect, options);
         let slot = self.table.insert(Kind::Client, user_data, |_| {
             Object::Client(ClientSlot { client })

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use ringway::{
     ConnectError, ConnectOptions, Error, Session, SessionState, Status, Stream, StreamRemains,
+    Target,
 };
 
 use crate::code::ringway_code::{RINGWAY_E_AGAIN, RINGWAY_E_STATE, RINGWAY_OK};
@@ -43,6 +44,7 @@ impl Instance {
         user_data: u64,
     ) -> Result<u64> {
         self.check_running()?;
+        self.check_route(target, options.shard)?;
         let (engine, target) = (self.engine.clone(), target.to_owned());
         let slot = self.table.insert(Kind::Session, user_data, |number| {
             let mut options = options;
@@ -58,6 +60,20 @@ impl Instance {
             Object::Session(Box::new(slot))
         })?;
         Ok(slot.number)
+    }
+
+    /// What cannot be so is refused at once, not told later.
+    pub(crate) fn check_route(&self, target: &str, shard: Option<usize>) -> Result<()> {
+        if let Err(error) = target.parse::<Target>() {
+            return Err(ConnectError::from(error).into());
+        }
+        let last = self.engine.shards() as u64;
+        match shard {
+            Some(index) if index as u64 >= last => {
+                Err(Failure::limit("shard_number", index as u64 + 1, last))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -115,7 +115,8 @@ pub extern "C" fn ringway_engine_stop(engine: Option<&ringway_engine>, within_ns
     })
 }
 
-/// Frees an engine, after stopping it if that was not done. Its pointer and its handles mean
+/// Frees an engine, after stopping it if that was not done, within 1 s: that long it waits for peers
+/// that have not taken its last words yet (`ringway_engine_stop` with another time before). Its pointer and its handles mean
 /// nothing afterwards; no other thread may be using them. NULL is fine. Memory that was lent with
 /// `ringway_buffer_wrap` is released before this returns, unless the kernel holds on to it.
 ///

@@ -244,12 +244,22 @@ pub unsafe extern "C" fn ringway_stream_send_file(
     guard::wide(|| {
         let instance = &given(engine)?.instance;
         send(engine, stream, flags, || {
+            check_within_file(offset, length)?;
             // SAFETY: the caller's own descriptor.
             let owned = unsafe { duplicate(descriptor, &[SFlag::S_IFREG]) }?;
             let file = instance.engine.regular_file(File::from(owned));
             Ok(file.range(offset, length).into())
         })
     })
+}
+
+/// No file reaches further: offsets are signed to the kernel.
+fn check_within_file(offset: u64, length: u64) -> Result<()> {
+    let (end, last) = (offset.saturating_add(length), i64::MAX.cast_unsigned());
+    match end <= last {
+        true => Ok(()),
+        false => Err(Failure::limit("the end of the part", end, last)),
+    }
 }
 
 fn send(
@@ -270,8 +280,8 @@ fn send(
 }
 
 /// Ends our direction with a status that arrives after every byte sent before it: 0 for all is
-/// well, else a code (the application's begin at 1,000) and a text, which may be NULL. Returns
-/// the offset of the end. Any thread.
+/// well, else a code (the application's begin at 1,000; a smaller one may be passed on) and a
+/// text, which may be NULL and is cut to 1,024 bytes. Returns the offset of the end. Any thread.
 ///
 /// Errors: as `ringway_stream_send`, but never `RINGWAY_E_AGAIN`.
 #[unsafe(no_mangle)]
@@ -600,6 +610,7 @@ pub unsafe extern "C" fn ringway_stream_receive_file(
             let shared = shared(slot)?;
             let stream = shared.stream();
             let stream = stream.ok_or(crate::code::ringway_code::RINGWAY_E_STATE)?;
+            check_within_file(offset, 0)?;
             // SAFETY: the caller's own descriptor.
             let owned = unsafe { duplicate(descriptor, &[SFlag::S_IFREG]) }?;
             let file = instance.engine.regular_file(File::from(owned));

@@ -157,7 +157,10 @@ fn begin(
 /// # Safety
 /// P1, P2, P3.
 unsafe fn paths(pointer: *const *const c_char, count: usize) -> Result<Vec<OsString>> {
-    if count == 0 || count > SOURCES_MAX {
+    if count == 0 {
+        return Err(Failure::argument("no sources"));
+    }
+    if count > SOURCES_MAX {
         return Err(Failure::limit("sources", count as u64, SOURCES_MAX as u64));
     }
     // SAFETY: P1, P3.
