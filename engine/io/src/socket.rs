@@ -27,8 +27,6 @@ pub enum SocketOption {
     SendBufferBytes(u32),
     /// The kernel's receive buffer, bytes (socket(7) `SO_RCVBUF`).
     ReceiveBufferBytes(u32),
-    /// Writable only while less than this is unsent, bytes (tcp(7) `TCP_NOTSENT_LOWAT`).
-    NotSentLowWatermarkBytes(u32),
     /// Unacked data kills the connection after this many ms; 0 for the system's default. Only
     /// during dial and handshake: it kills a live peer whose window is closed.
     UserTimeoutMs(u32),

@@ -131,7 +131,6 @@ pub(crate) struct Direction {
     pub(crate) last_arrival_ns: u64,
     pub(crate) send_bound: usize,
     pub(crate) receive_bound: usize,
-    pub(crate) not_sent_low: usize,
     pub(crate) cut: Option<(u64, CutKind)>,
     pub(crate) pinned: VecDeque<Pinned>,
 }
@@ -154,7 +153,6 @@ impl Direction {
             last_arrival_ns: 0,
             send_bound: socket.send_buffer_bytes,
             receive_bound: socket.receive_buffer_bytes,
-            not_sent_low: usize::MAX,
             cut: None,
             pinned: VecDeque::new(),
         }
@@ -162,9 +160,6 @@ impl Direction {
 
     /// What the sender may still put in.
     pub(crate) fn space(&self) -> usize {
-        if self.send_queue.len() >= self.not_sent_low {
-            return 0;
-        }
         let used = self.send_queue.len() + self.unacked;
         self.send_bound.saturating_sub(used)
     }

@@ -199,9 +199,6 @@ impl State {
                 SocketOption::ReceiveBufferBytes(bytes) => {
                     it.incoming(end).receive_bound = bytes as usize;
                 }
-                SocketOption::NotSentLowWatermarkBytes(bytes) => {
-                    it.directions[end].not_sent_low = bytes.max(1) as usize;
-                }
                 SocketOption::UserTimeoutMs(ms) => it.ends[end].user_timeout_ms = ms,
                 SocketOption::ReceiveLowWatermarkBytes(bytes) => {
                     it.ends[end].receive_low = bytes as usize;

@@ -87,9 +87,6 @@ pub(crate) fn set_option(socket: &OwnedFd, option: SocketOption) -> Result<(), E
         SocketOption::ReceiveBufferBytes(bytes) => {
             setsockopt(socket, sockopt::RcvBuf, &(bytes as usize)).map_err(errno)
         }
-        SocketOption::NotSentLowWatermarkBytes(bytes) => {
-            set_integer(socket, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, bytes)
-        }
         SocketOption::UserTimeoutMs(ms) => {
             setsockopt(socket, sockopt::TcpUserTimeout, &ms).map_err(errno)
         }

@@ -210,7 +210,6 @@ fn a_tcp_connection_is_described() {
         SocketOption::NoDelay(true),
         SocketOption::SendBufferBytes(1 << 16),
         SocketOption::ReceiveBufferBytes(1 << 16),
-        SocketOption::NotSentLowWatermarkBytes(1 << 14),
         SocketOption::UserTimeoutMs(3000),
         SocketOption::ReceiveLowWatermarkBytes(1),
         SocketOption::CongestionControl("cubic"),

@@ -153,19 +153,6 @@ fn a_receiver_that_does_not_read_closes_the_window_and_reading_opens_it() {
 }
 
 #[test]
-fn a_short_send_queue_is_kept_short_by_its_watermark() {
-    let mut scene = Scene::new(1, WorldConfig::calm(), 2);
-    let pair = scene.pair("10.0.0.2:7400");
-    scene.world.partition(scene.hosts[0], scene.hosts[1]);
-    let option = SocketOption::NotSentLowWatermarkBytes(1000);
-    let kernel = &mut scene.kernels[0];
-    assert_eq!(kernel.set_option(&pair.dialer, option), Ok(()));
-    assert_eq!(kernel.send_now(&pair.dialer, &[0; 1000], false), Ok(1000));
-    let full = kernel.send_now(&pair.dialer, &[0; 1], false);
-    assert_eq!(full, Err(Errno::EAGAIN));
-}
-
-#[test]
 fn a_link_takes_the_time_its_bandwidth_and_delay_say() {
     let mut scene = Scene::new(1, WorldConfig::calm(), 2);
     let link = LinkConfig {
