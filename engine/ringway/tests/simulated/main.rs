@@ -7,6 +7,7 @@ mod admission;
 mod closing;
 mod found;
 mod gap;
+mod lanes;
 mod rotation;
 #[allow(dead_code, reason = "the suite for both kernels uses the rest")]
 mod scene;
