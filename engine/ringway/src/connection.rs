@@ -30,6 +30,8 @@ pub(crate) struct Connection {
     /// Its session is over: what was said last leaves, what still comes is discarded, until the
     /// peer closes too. A reset now would destroy our last words in the peer's receive queue.
     pub(crate) is_lingering: bool,
+    /// What came since and was discarded, bytes.
+    pub(crate) lingered_bytes: u64,
     /// Leases that what it has sent lies in, kept for their session, which is over.
     pub(crate) unfenced: Vec<Lease>,
     /// The op that may have to be cancelled by id, because it does not name the socket.
@@ -55,6 +57,7 @@ impl Connection {
             ops: 0,
             is_dead: false,
             is_lingering: false,
+            lingered_bytes: 0,
             unfenced: Vec::new(),
             worker: None,
             loader: None,

@@ -18,6 +18,10 @@ use crate::timers::Timer;
 /// A peer that does not close its side is left after this, ns.
 const LINGER_NS: u64 = 2_000_000_000;
 
+/// What a peer may send beyond the session's window, bytes: what small streams may without credit
+/// of the session (4096 of them a page each), control and headers included.
+const BEYOND_WINDOW_BYTES: u64 = 16 << 20;
+
 impl<K: Kernel> Shard<K> {
     /// Lets the session's message connection say its last words. Bulk connections say nothing, but
     /// must not end before the peer: it would take the session for cut, and resume it.
@@ -134,6 +138,9 @@ impl<K: Kernel> Shard<K> {
             }
             _ => {}
         }
+        if is_receive(kind) && !self.may_linger_on(key, result.unwrap_or(0)) {
+            return self.end_linger(key);
+        }
         let Some(connection) = self.connections.get_mut(key.0) else {
             return;
         };
@@ -172,6 +179,19 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
+    /// Counts what has arrived. More than the peer ever had credit for is not its last bytes before
+    /// it hears of the end: it is left.
+    fn may_linger_on(&mut self, key: ConnectionKey, bytes: u32) -> bool {
+        let window_bytes = self.config.session.session_window_bytes;
+        let bytes_max = window_bytes.saturating_add(BEYOND_WINDOW_BYTES);
+        self.statistics.lingered_bytes += u64::from(bytes);
+        let Some(connection) = self.connections.get_mut(key.0) else {
+            return false;
+        };
+        connection.lingered_bytes += u64::from(bytes);
+        connection.lingered_bytes <= bytes_max
+    }
+
     fn on_lingering_egress(
         &mut self,
         key: ConnectionKey,
@@ -202,4 +222,12 @@ impl<K: Kernel> Shard<K> {
             self.bury_connection(key);
         }
     }
+}
+
+/// Its result counts bytes that were taken from the socket.
+fn is_receive(kind: ConnectionOp) -> bool {
+    matches!(
+        kind,
+        ConnectionOp::Frames | ConnectionOp::Header | ConnectionOp::Body
+    )
 }

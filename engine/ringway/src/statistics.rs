@@ -136,6 +136,8 @@ metrics! {
         counter body_bytes_received,
         /// Duplicate body bytes received and discarded.
         counter duplicate_bytes,
+        /// Bytes discarded that came after their session had been closed here.
+        counter lingered_bytes,
         /// Body bytes copied from receive buffers.
         counter received_by_copy_bytes,
         /// Body bytes received directly into the place they belong.

@@ -12,9 +12,10 @@ use std::time::Duration;
 use pair::{Pair, both, engine_of, pattern};
 use relay::Relay;
 use ringway::{
-    Address, Config, ConnectOptions, KeyId, Keys, OpenHow, Session, SessionState, Status,
-    StreamOptions, block_on,
+    Address, Config, ConnectOptions, Epoch, KeyId, Keys, ListenOptions, OpenHow, Session,
+    SessionConfig, SessionState, Status, StreamOptions, block_on,
 };
+use ringway_proto::{Dial, Intent, LocalEndpoint};
 
 /// More than an engine has pipes (16), or kernel workers (4 and 8).
 const STALLED: usize = 20;
@@ -163,6 +164,62 @@ fn more_silent_clients_than_handshakes_are_thrown_out_and_the_next_one_is_served
         let _ = client.read_to_end(&mut rest);
     }
     pair.end();
+}
+
+/// A peer that obeys nothing, as far as it has to: it has made a session.
+fn rude_peer(target: std::net::SocketAddr) -> TcpStream {
+    let mut socket = TcpStream::connect(target).expect("connected");
+    let local = LocalEndpoint::new("rude", 1, &SessionConfig::default());
+    let id = ringway::SessionId::from_bytes([7; 16]);
+    let mut dial = Dial::new(&local, None, Intent::New, id, Epoch(1), [7; 32]);
+    while dial.poll_established().is_none() {
+        if let Some(bytes) = dial.poll_transmit() {
+            socket.write_all(&bytes).expect("sent");
+        }
+        let mut bytes = vec![0; dial.bytes_wanted()];
+        socket.read_exact(&mut bytes).expect("answered");
+        dial.handle_bytes(&bytes).expect("a handshake");
+    }
+    socket
+}
+
+// B7: what still comes after a close is read, so that the last words arrive, but not for ever.
+#[test]
+fn a_peer_that_goes_on_sending_after_a_close_is_left_at_a_bound() {
+    const BEYOND_WINDOW_BYTES: u64 = 16 << 20;
+    let mut config = one_shard();
+    config.session.session_window_bytes = 4 << 20;
+    config.session.stream_window_bytes = 1 << 20;
+    let bound = config.session.session_window_bytes + BEYOND_WINDOW_BYTES;
+    let engine = engine_of(config);
+    let (mut socket, session, listener) = block_on(async {
+        let options = ListenOptions::insecure();
+        let listener = engine
+            .listen("127.0.0.1:0", options)
+            .await
+            .expect("listens");
+        let Address::Tcp(target) = *listener.address() else {
+            panic!("not the kind of address that was asked for");
+        };
+        let peer = std::thread::spawn(move || rude_peer(target));
+        let session = listener.accept().await.expect("accepts");
+        (peer.join().expect("a session"), session, listener)
+    });
+    session.close(Status::ok());
+    block_on(session.ended());
+    let (zeros, mut sent) = (vec![0; 64 << 10], 0);
+    while let Ok(count) = socket.write(&zeros) {
+        sent += count as u64;
+    }
+    let lingered = block_on(engine.statistics())
+        .expect("counted")
+        .lingered_bytes;
+    // What brings it above the bound is counted whole.
+    let counted = 1..=bound + (1 << 20);
+    assert!(counted.contains(&lingered), "{lingered} of {sent}");
+    assert!(lingered <= sent, "{lingered} of {sent}");
+    drop((session, listener));
+    assert_eq!(block_on(engine.shutdown(Duration::from_secs(5))).leaked, 0);
 }
 
 // B12
