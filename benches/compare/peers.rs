@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
+use ringway::WaitMode;
 use ringway_benches::job::{ReceiveJob, SendJob, play};
 use ringway_benches::{Result, engine_side, plain_side};
 
@@ -102,6 +103,26 @@ pub struct MessageJob {
     /// Messages under way
     #[arg(long, default_value_t = 1)]
     in_flight: usize,
+    /// The engine's shard spins
+    #[arg(long)]
+    spin: bool,
+    /// The engine's shard peeks for so long before it sleeps
+    #[arg(long)]
+    peek_us: Option<u64>,
+}
+
+impl MessageJob {
+    fn wait(&self) -> WaitMode {
+        match (self.spin, self.peek_us) {
+            (true, _) => WaitMode::Spin {
+                idle_max: Duration::MAX,
+            },
+            (false, Some(us)) => WaitMode::Sleep {
+                peek_max: Duration::from_micros(us),
+            },
+            (false, None) => WaitMode::default(),
+        }
+    }
 }
 
 /// A directory.
@@ -143,9 +164,9 @@ impl Role {
             Self::PingCall(job) => play(job.core, || ping::call(job, Wait::Blocking)),
             Self::SpinServe(job) => play(job.core, || ping::serve(Wait::Spinning)),
             Self::SpinCall(job) => play(job.core, || ping::call(job, Wait::Spinning)),
-            Self::StreamServe(job) => play(job.core, records::serve_bytes),
+            Self::StreamServe(job) => play(job.core, || records::serve_bytes(job)),
             Self::StreamCall(job) => play(job.core, || records::call_bytes(job)),
-            Self::RecordServe(job) => play(job.core, records::serve),
+            Self::RecordServe(job) => play(job.core, || records::serve(job)),
             Self::RecordCall(job) => play(job.core, || records::call(job)),
             Self::FrameServe(job) => play(job.core, frames::serve),
             Self::FrameCall(job) => play(job.core, || frames::call(job)),

@@ -102,7 +102,7 @@ impl Ground<'_> {
 
     fn messages(&self, work: Work, side: Side) -> Result<Sample> {
         let (send, receive) = match (work, side) {
-            (Work::PingPong, Side::Ours) => ("stream-call", "stream-serve"),
+            (Work::PingPong | Work::SpinPingPong, Side::Ours) => ("stream-call", "stream-serve"),
             (_, Side::BlockingPingPong) => ("ping-call", "ping-serve"),
             (_, Side::SpinningPingPong) => ("spin-call", "spin-serve"),
             (_, Side::Ours) => ("record-call", "record-serve"),
@@ -113,6 +113,9 @@ impl Ground<'_> {
         self.run(&Pair { send, receive }, |command, is_sender| {
             if is_sender {
                 command.args(["--seconds", &seconds, "--in-flight", in_flight]);
+            }
+            if (work, side) == (Work::SpinPingPong, Side::Ours) {
+                command.arg("--spin");
             }
         })
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ringway::{
     BodyPath, Config, ConnectOptions, Engine, File, ListenOptions, Session, Statistics, Status,
-    Stream, StreamOptions, block_on,
+    Stream, StreamOptions, WaitMode, block_on,
 };
 
 use crate::Result;
@@ -16,8 +16,17 @@ use crate::job::{CONGESTION_CONTROL, Outcome, ReceiveJob, SendJob, say_ready};
 /// # Errors
 /// What this machine lacks.
 pub fn start() -> Result<Engine> {
+    start_with(WaitMode::default())
+}
+
+/// The same, with an idle shard that waits like this.
+///
+/// # Errors
+/// What this machine lacks.
+pub fn start_with(wait: WaitMode) -> Result<Engine> {
     let config = Config {
         shards: 1,
+        wait,
         ..Config::from_environment()?
     };
     Ok(Engine::start(config)?)

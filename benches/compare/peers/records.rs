@@ -5,20 +5,18 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::try_join_all;
 use hdrhistogram::Histogram;
 use ringway::{Error, Session, Status, Stream, StreamOptions, block_on};
 use ringway_benches::Result;
-use ringway_benches::engine_side::{connect_options, listen_options, on_shard, start};
+use ringway_benches::engine_side::{connect_options, listen_options, on_shard, start_with};
 use ringway_benches::job::{Outcome, say_ready};
 
 use super::ping::{histogram, outcome};
 use super::{Clock, MESSAGE_BYTES, MessageJob};
 
 /// Bytes back as they come.
-pub fn serve_bytes() -> Result<Outcome> {
-    serve_with(|session| async move {
+pub fn serve_bytes(job: &MessageJob) -> Result<Outcome> {
+    serve_with(job, |session| async move {
         let stream = session.accept().await?;
         while let Some(piece) = stream.receive().await? {
             stream.send(piece.bytes).await?;
@@ -28,11 +26,12 @@ pub fn serve_bytes() -> Result<Outcome> {
 }
 
 /// Records back as they come: all that are there, then the sends of all.
-pub fn serve() -> Result<Outcome> {
-    serve_with(|session| async move {
+pub fn serve(job: &MessageJob) -> Result<Outcome> {
+    serve_with(job, |session| async move {
         let stream = session.accept().await?;
-        while let Some(records) = receive_all(&stream).await? {
-            try_join_all(records.into_iter().map(|record| stream.send_record(record))).await?;
+        let mut records = Vec::new();
+        while receive_all(&stream, &mut records).await? > 0 {
+            stream.send_records(records.drain(..)).await?;
         }
         stream.finish(Status::ok()).await
     })
@@ -74,12 +73,17 @@ pub fn call(job: &MessageJob) -> Result<Outcome> {
         let message = Bytes::from(vec![7; MESSAGE_BYTES]);
         let mut histogram = histogram();
         let mut sent = VecDeque::new();
+        let mut records = Vec::new();
         let mut room = in_flight;
         loop {
             sent.extend(std::iter::repeat_n(Instant::now(), room));
-            let sends = (0..room).map(|_| stream.send_record(message.clone()));
-            try_join_all(sends).await?;
-            room = receive_all(&stream).await?.ok_or(Error::StreamEnded)?.len();
+            let sends = std::iter::repeat_n(message.clone(), room);
+            stream.send_records(sends).await?;
+            records.clear();
+            room = receive_all(&stream, &mut records).await?;
+            if room == 0 {
+                return Err(Error::StreamEnded);
+            }
             let now = Instant::now();
             for begun in sent.drain(..room) {
                 if clock.counts(begun) {
@@ -95,31 +99,29 @@ pub fn call(job: &MessageJob) -> Result<Outcome> {
     })
 }
 
-/// Waits for a record, and takes all that are there with it; `None` at the end.
-async fn receive_all(stream: &Stream) -> std::result::Result<Option<Vec<Bytes>>, Error> {
-    const RECORD_BYTES_MAX: u64 = MESSAGE_BYTES as u64;
-    let Some(first) = stream.receive_record(RECORD_BYTES_MAX).await? else {
-        return Ok(None);
-    };
-    let mut records = vec![first];
-    while let Some(next) = stream.receive_record(RECORD_BYTES_MAX).now_or_never() {
-        match next? {
-            Some(record) => records.push(record),
-            None => break,
-        }
-    }
-    Ok(Some(records))
+/// Waits for a record, and takes all that are there with it; none at the end.
+async fn receive_all(
+    stream: &Stream,
+    records: &mut Vec<Bytes>,
+) -> std::result::Result<usize, Error> {
+    let most = usize::MAX;
+    stream
+        .receive_records(records, most, MESSAGE_BYTES as u64)
+        .await
 }
 
 fn record(histogram: &mut Histogram<u64>, latency: Duration) {
     histogram.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
 }
 
-fn serve_with<F>(work: impl FnOnce(Session) -> F + Send + 'static) -> Result<Outcome>
+fn serve_with<F>(
+    job: &MessageJob,
+    work: impl FnOnce(Session) -> F + Send + 'static,
+) -> Result<Outcome>
 where
     F: Future<Output = std::result::Result<(), Error>> + 'static,
 {
-    let engine = start()?;
+    let engine = start_with(job.wait())?;
     let served = block_on(async {
         let listener = engine.listen("127.0.0.1:0", listen_options()).await?;
         say_ready(listener.address())?;
@@ -140,7 +142,7 @@ fn call_with<F>(
 where
     F: Future<Output = std::result::Result<Outcome, Error>> + 'static,
 {
-    let engine = start()?;
+    let engine = start_with(job.wait())?;
     let called = block_on(async {
         let session = engine.connect(&job.address, connect_options()).await?;
         let session_there = session.clone();

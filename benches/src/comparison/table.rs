@@ -128,7 +128,6 @@ impl Work {
     pub fn unavailable(self) -> Option<&'static str> {
         match self {
             Self::ColdFile => Some("the engine has no O_DIRECT path for files yet"),
-            Self::SpinPingPong => Some("the engine has no spin mode yet"),
             _ => None,
         }
     }

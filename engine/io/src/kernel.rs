@@ -52,6 +52,12 @@ pub trait Kernel {
     /// Only what ends the ring for good (EBADR, EEXIST): every other error is handled inside.
     fn enter(&mut self, wait: Wait) -> Result<(), Errno>;
 
+    /// Whether entering or reaping might bring something, in a few loads: what a shard asks again
+    /// and again before it sleeps. `None`: this kernel cannot tell.
+    fn has_news(&mut self) -> Option<bool> {
+        None
+    }
+
     /// Ops whose last completion was not reaped yet, orphans included.
     fn in_flight(&self) -> usize;
 

@@ -13,6 +13,7 @@ use ringway_proto::{Key, Priority, SessionConfig};
 
 use crate::faults::Faults;
 use crate::key_file::{Keys, NamedKey};
+use crate::wait_mode::WaitMode;
 
 /// How an engine is built.
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ pub struct Config {
     pub reset_grace: Duration,
     /// Which way bodies take to the socket.
     pub path: PathChoice,
+    /// How a shard waits when it has nothing to do. A foreign loop waits as it likes.
+    pub wait: WaitMode,
     /// Faults to rehearse with; without, none of that code runs. Kernels given to
     /// [`Engine::assemble`](crate::Engine::assemble) are wrapped by whoever makes them.
     pub faults: Option<Faults>,
@@ -63,6 +66,7 @@ impl Default for Config {
             handshake_timeout: Duration::from_secs(10),
             reset_grace: Duration::from_secs(1),
             path: PathChoice::Auto,
+            wait: WaitMode::default(),
             faults: None,
         }
     }

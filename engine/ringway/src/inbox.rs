@@ -230,40 +230,53 @@ impl Inbox {
         context: &mut Context<'_>,
     ) -> Poll<PieceTaken<Bytes>> {
         let mut state = self.lock();
-        // With what was taken as chunks before: the inbox may be empty after this, and then
-        // nothing else would report it.
-        let mut consumed = std::mem::take(&mut state.unreported_bytes);
-        while !state.has_whole_record()
-            && let Some(chunk) = state.take_chunk()
-        {
-            consumed += chunk.bytes.len() as u64;
-            state.push_to_record(chunk);
+        match state.next_record(bytes_max) {
+            Ok((None, _)) => state.poll_last_record(context),
+            found => Poll::Ready(found),
         }
-        if let Some((gap, skipped)) = state.take_gap_before_record() {
-            return Poll::Ready(Err((Error::Gap(gap), consumed + skipped)));
-        }
-        let received: u64 = state.record_bytes();
-        if received > bytes_max {
-            let error = Error::RecordTooLarge {
-                received,
-                allowed: bytes_max,
-            };
-            return Poll::Ready(Err((error, consumed)));
-        }
-        if let Some(record) = state.take_record() {
-            return Poll::Ready(Ok((Some(record), consumed)));
-        }
-        match state.poll_end(context) {
-            Poll::Ready(Ok(())) if state.record.is_empty() => Poll::Ready(Ok((None, consumed))),
-            // A finish in the middle of a record: what is there is the last one.
-            Poll::Ready(Ok(())) => Poll::Ready(Ok((Some(state.join_record()), consumed))),
-            Poll::Ready(Err(error)) => Poll::Ready(Err((error, consumed))),
-            Poll::Pending => {
-                // The caller reports it, or a record larger than the window never ends.
-                state.unreported_bytes += consumed;
-                Poll::Pending
+    }
+
+    /// Whole records of at most `bytes_max` bytes each, added to `into` until `count_max` are.
+    /// How many; none at the end.
+    pub(crate) fn poll_records(
+        &self,
+        into: &mut Vec<Bytes>,
+        count_max: usize,
+        bytes_max: u64,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Taken<usize>, (Error, u64)>> {
+        let mut state = self.lock();
+        let (mut count, mut consumed) = (0, 0);
+        while count < count_max.max(1) {
+            match state.next_record(bytes_max) {
+                Ok((Some(record), taken)) => {
+                    into.push(record);
+                    count += 1;
+                    consumed += taken;
+                }
+                Ok((None, _)) if count == 0 => {
+                    let last = state.poll_last_record(context);
+                    return last.map_ok(|(record, taken)| {
+                        let count = usize::from(record.is_some());
+                        into.extend(record);
+                        (count, taken)
+                    });
+                }
+                Err(refused) if count == 0 => return Poll::Ready(Err(refused)),
+                // Not there yet, or not to be had: that is for the next one.
+                Ok((None, _)) => break,
+                Err((error, taken)) => {
+                    consumed += taken;
+                    if let Error::Gap(gap) = error {
+                        let gap = Waiting::Gap { gap, consumed: 0 };
+                        state.chunks.push_front(gap);
+                    }
+                    break;
+                }
             }
         }
+        consumed += std::mem::take(&mut state.unreported_bytes);
+        Poll::Ready(Ok((count, consumed)))
     }
 
     /// Waits for the sender's status. It arrives behind all bytes, which may still wait here.
@@ -461,6 +474,56 @@ impl State {
         chunks.map(|chunk| chunk.bytes.len() as u64).sum()
     }
 
+    /// The next whole record, and how many bytes are to be reported with it. What was taken of one
+    /// that is not whole stays to be reported.
+    fn next_record(&mut self, bytes_max: u64) -> PieceTaken<Bytes> {
+        // With what was taken as chunks before: the inbox may be empty after this, and then
+        // nothing else would report it.
+        let mut consumed = std::mem::take(&mut self.unreported_bytes);
+        while !self.has_whole_record()
+            && let Some(chunk) = self.take_chunk()
+        {
+            let bytes = chunk.bytes.len() as u64;
+            consumed += bytes;
+            if self.record.is_empty() && chunk.end_of_record && bytes <= bytes_max {
+                return Ok((Some(chunk.bytes), consumed));
+            }
+            self.push_to_record(chunk);
+        }
+        if let Some((gap, skipped)) = self.take_gap_before_record() {
+            return Err((Error::Gap(gap), consumed + skipped));
+        }
+        let received: u64 = self.record_bytes();
+        if received > bytes_max {
+            let error = Error::RecordTooLarge {
+                received,
+                allowed: bytes_max,
+            };
+            return Err((error, consumed));
+        }
+        let record = self.take_record();
+        if record.is_none() {
+            // The caller reports it, or a record larger than the window never ends.
+            self.unreported_bytes += std::mem::take(&mut consumed);
+        }
+        Ok((record, consumed))
+    }
+
+    /// No record is whole: waits, or gives what there is at the end.
+    fn poll_last_record(&mut self, context: &mut Context<'_>) -> Poll<PieceTaken<Bytes>> {
+        let end = self.poll_end(context);
+        if end.is_pending() {
+            return Poll::Pending;
+        }
+        let consumed = std::mem::take(&mut self.unreported_bytes);
+        end.map(|ended| match ended {
+            Ok(()) if self.record.is_empty() => Ok((None, consumed)),
+            // A finish in the middle of a record: what is there is the last one.
+            Ok(()) => Ok((Some(self.join_record()), consumed)),
+            Err(error) => Err((error, consumed)),
+        })
+    }
+
     fn take_record(&mut self) -> Option<Bytes> {
         self.has_whole_record().then(|| self.join_record())
     }
@@ -541,6 +604,66 @@ mod tests {
             panic!("the empty record was there")
         };
         assert!(empty.is_empty());
+    }
+
+    fn records(inbox: &Inbox, count_max: usize) -> (Vec<Bytes>, u64) {
+        let mut records = Vec::new();
+        let polled = inbox.poll_records(&mut records, count_max, 4, &mut context());
+        let Poll::Ready(Ok((count, consumed))) = polled else {
+            panic!("{polled:?}");
+        };
+        assert_eq!(count, records.len());
+        (records, consumed)
+    }
+
+    /// Else a batch hides a gap, a record that is too large, or half a record.
+    #[test]
+    fn a_batch_ends_before_what_cannot_be_taken_and_the_next_one_tells() {
+        let inbox = Inbox::default();
+        inbox.push(chunk(b"ab", 0, true));
+        inbox.push(chunk(b"", 2, true));
+        let gap = Gap {
+            offset: 2,
+            bytes: 3,
+            records: 1,
+            is_record_cut: false,
+        };
+        inbox.push_gap(gap);
+        inbox.push(chunk(b"c", 5, true));
+        inbox.push(chunk(b"larger", 6, true));
+        assert_eq!(records(&inbox, 9), (vec!["ab".into(), "".into()], 5));
+        let mut none = Vec::new();
+        let told = inbox.poll_records(&mut none, 9, 4, &mut context());
+        assert!(matches!(told, Poll::Ready(Err((Error::Gap(it), 0))) if it == gap));
+        assert_eq!(records(&inbox, 9), (vec!["c".into()], 7));
+        let refused = inbox.poll_records(&mut none, 9, 4, &mut context());
+        let Poll::Ready(Err((Error::RecordTooLarge { received: 6, .. }, 0))) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(inbox.try_pop().expect("nothing is lost").0.bytes, "larger");
+        assert!(none.is_empty());
+    }
+
+    #[test]
+    fn a_batch_waits_for_a_whole_record_and_the_last_one_may_be_cut() {
+        let inbox = Inbox::default();
+        let mut none = Vec::new();
+        inbox.push(chunk(b"ab", 0, false));
+        assert!(
+            inbox
+                .poll_records(&mut none, 9, 4, &mut context())
+                .is_pending()
+        );
+        assert_eq!(inbox.take_unreported(), 2);
+        for offset in 2..5 {
+            inbox.push(chunk(b"c", offset, true));
+        }
+        inbox.push(chunk(b"d", 5, false));
+        assert_eq!(records(&inbox, 2), (vec!["abc".into(), "c".into()], 2));
+        assert_eq!(records(&inbox, 9), (vec!["c".into()], 2));
+        inbox.end(End::Finished(Status::ok()));
+        assert_eq!(records(&inbox, 9), (vec!["d".into()], 0));
+        assert_eq!(records(&inbox, 9), (vec![], 0));
     }
 
     #[test]

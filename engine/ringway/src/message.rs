@@ -1,10 +1,12 @@
 //! What a shard can be asked to do.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use ringway_io::{Completion, Descriptor, Op};
 use ringway_proto::{Accept, Claim, Priority, Status, StreamId};
 
@@ -108,6 +110,13 @@ pub(crate) enum Message {
         stream: StreamId,
         payload: Payload,
         end_of_record: bool,
+        reply: Reply<Result<u64, Error>>,
+    },
+    /// Records from memory, all of them or up to the first that is refused.
+    SendRecords {
+        session: SessionKey,
+        stream: StreamId,
+        records: VecDeque<Bytes>,
         reply: Reply<Result<u64, Error>>,
     },
     Finish {

@@ -140,6 +140,12 @@ impl<K: Kernel> Shard<K> {
                 };
                 self.queue_send(session, stream, send);
             }
+            Message::SendRecords {
+                session,
+                stream,
+                records,
+                reply,
+            } => self.queue_send(session, stream, PendingSend::Records { records, reply }),
             Message::Finish {
                 session,
                 stream,

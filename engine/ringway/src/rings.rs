@@ -20,6 +20,7 @@ pub(crate) struct Rings {
 /// Starts as many as configured. Where the number is left to the engine, it is as many as there are
 /// cores and locked memory gives.
 pub(crate) fn start(config: &Config) -> Result<Rings, StartError> {
+    config.wait.check()?;
     let count = count(config)?;
     let mut kernels = Vec::with_capacity(count);
     while kernels.len() < count {

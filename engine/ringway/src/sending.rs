@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
+
 use crate::Error;
 use crate::config::WhenFull;
 use crate::payload::Payload;
@@ -85,6 +87,9 @@ impl<K: Kernel> Shard<K> {
         send: PendingSend,
     ) -> Result<(), PendingSend> {
         let (payload, end_of_record, source, reply) = match send {
+            PendingSend::Records { records, reply } => {
+                return self.offer_records(key, stream, records, reply);
+            }
             PendingSend::Finish { status, reply } => {
                 self.offer_finish(key, stream, status, reply);
                 return Ok(());
@@ -141,6 +146,51 @@ impl<K: Kernel> Shard<K> {
             Err(error) => drop(reply.send(Err(Error::from(error)))),
         }
         Ok(())
+    }
+
+    /// Gives records to the protocol, one after the other, until one has to wait or is refused.
+    fn offer_records(
+        &mut self,
+        key: SessionKey,
+        stream: StreamId,
+        mut records: VecDeque<Bytes>,
+        reply: Reply<Result<u64, Error>>,
+    ) -> Result<(), PendingSend> {
+        if reply.is_forgotten() {
+            return Ok(());
+        }
+        let mut end = self.accepted(key, stream);
+        while let Some(record) = records.pop_front() {
+            let payload = Payload::Bytes(record);
+            match self.accept_body(key, stream, &payload, true) {
+                Ok((behind, body)) => {
+                    self.retain(key, stream, body, payload, None);
+                    end = Ok(behind);
+                }
+                Err(SendError::Blocked { .. }) if self.waits_when_full(key, stream) => {
+                    if let Payload::Bytes(record) = payload {
+                        records.push_front(record);
+                    }
+                    return Err(PendingSend::Records { records, reply });
+                }
+                Err(SendError::Blocked { retained, allowed }) => {
+                    end = Err(Error::RetentionFull { retained, allowed });
+                    break;
+                }
+                Err(error) => {
+                    end = Err(Error::from(error));
+                    break;
+                }
+            }
+        }
+        drop(reply.send(end));
+        Ok(())
+    }
+
+    /// What the stream has accepted so far, bytes.
+    fn accepted(&self, key: SessionKey, stream: StreamId) -> Result<u64, Error> {
+        let progress = self.stream_progress(key, stream)?;
+        Ok(progress.accepted)
     }
 
     fn offer_finish(
@@ -249,7 +299,9 @@ impl<K: Kernel> Shard<K> {
 
 pub(crate) fn refuse(send: PendingSend, error: Error) {
     match send {
-        PendingSend::Body { reply, .. } => drop(reply.send(Err(error))),
+        PendingSend::Body { reply, .. } | PendingSend::Records { reply, .. } => {
+            drop(reply.send(Err(error)));
+        }
         PendingSend::Finish { reply, .. } => drop(reply.send(Err(error))),
     }
 }

@@ -42,10 +42,14 @@ use crate::statistics::Statistics;
 use crate::stream_entry::StreamEntry;
 use crate::task::Tasks;
 use crate::timers::{Timer, Timers};
+use crate::wait_mode::Vigil;
 
 /// Completions, messages and task polls handled in one turn, at most each: bounds how long a
 /// session waits for the others.
 const BATCH: usize = 256;
+
+/// Looks between two turns of a spinning shard, which mind its clock: about a microsecond.
+const LOOKS: u32 = 32;
 
 /// One shard, generic over the kernel behind the seam.
 pub struct Shard<K: Kernel> {
@@ -72,6 +76,7 @@ pub struct Shard<K: Kernel> {
     pub(crate) caller_ops: CallerOps,
     pub(crate) statistics: Statistics,
     completions: Vec<Completion>,
+    vigil: Vigil,
     /// When it last looked: reading the clock for every message costs as much as parsing it.
     now: Time,
     shutdown: Option<(u64, Vec<Reply<TeardownReport>>)>,
@@ -92,6 +97,7 @@ impl<K: Kernel> Shard<K> {
             tasks: Tasks::new(mailbox.clone()),
             mailbox,
             shared,
+            vigil: Vigil::new(config.wait),
             config,
             purposes: Purposes::default(),
             timers: Timers::default(),
@@ -115,10 +121,17 @@ impl<K: Kernel> Shard<K> {
     /// One pass, with a wait in the kernel at its end if nothing is to be done. False when the
     /// shard is over: do not call it again.
     pub fn turn(&mut self) -> bool {
+        let before = self.work_done();
         if !self.step() {
             return false;
         }
+        if self.work_done() != before {
+            self.vigil.end_wait(self.now.as_ns());
+        }
         let wait = self.wait();
+        if wait == Wait::No && self.is_idle() {
+            self.look_out();
+        }
         self.statistics.sleeps += u64::from(wait != Wait::No);
         let entered = self.kernel.enter(wait);
         self.mailbox.awake();
@@ -226,18 +239,45 @@ impl<K: Kernel> Shard<K> {
         }
     }
 
+    /// Grows with whatever was there to be done. Timers count where they lead to something.
+    fn work_done(&self) -> u64 {
+        let statistics = &self.statistics;
+        statistics.completions + statistics.messages + statistics.task_polls
+    }
+
     fn wait(&mut self) -> Wait {
+        let can_peek = self.kernel.has_news().is_some();
+        if self.is_idle() && self.vigil.looks_again(self.now.as_ns(), can_peek) {
+            self.statistics.peeks += 1;
+            return Wait::No;
+        }
         if !self.announce_sleep(|| false) {
             return Wait::No;
         }
         self.deadline_ns().map_or(Wait::Forever, Wait::Until)
     }
 
+    /// Stands at the window until something comes, for a while: a turn in vain costs more than a
+    /// look, and the longer it takes the later it sees what has come meanwhile.
+    fn look_out(&mut self) {
+        for _ in 0..LOOKS {
+            let is_asked = self.mailbox.has_messages() || self.tasks.has_ready();
+            if is_asked || self.kernel.has_news() != Some(false) {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.dirty.is_empty() && !self.tasks.has_ready()
+    }
+
     /// Tells others to ring from now on; false: there is something to do, here or (asked after
     /// the announcement) with the caller.
     pub(crate) fn announce_sleep(&mut self, has_work: impl FnOnce() -> bool) -> bool {
+        let is_idle = self.is_idle();
         let tasks = &self.tasks;
-        let is_idle = self.dirty.is_empty() && !tasks.has_ready();
         is_idle && (self.mailbox).prepare_sleep(|| tasks.has_ready() || has_work())
     }
 

@@ -98,6 +98,8 @@ metrics! {
         counter turns,
         /// Waits in the kernel.
         counter sleeps,
+        /// Turns that looked again instead of waiting in the kernel (`Config::wait`).
+        counter peeks,
         /// Completions reaped.
         counter completions,
         /// Messages taken from the mailbox.

@@ -126,6 +126,7 @@ impl Engine {
     /// # Errors
     /// [`StartError`]: what this machine lacks, and the remedy.
     pub fn start_stepped(config: &Config) -> Result<(Self, SteppedShard), StartError> {
+        config.wait.check()?;
         let mut kernel = Uring::start(uring_config(config, 1)).map_err(StartError::Unavailable)?;
         let descriptor = notification(&mut kernel).map_err(StartError::Thread)?;
         let (engine, shard): (_, Box<dyn Steps>) = match config.faults.clone() {

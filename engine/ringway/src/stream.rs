@@ -127,11 +127,15 @@ impl Stream {
         self.0.shared.is_lossy.load(Ordering::Relaxed)
     }
 
-    fn post(&self, message: Message) {
+    pub(crate) fn inbox(&self) -> &Inbox {
+        &self.0.shared.inbox
+    }
+
+    pub(crate) fn post(&self, message: Message) {
         self.0.session.shared().mailbox.send(message);
     }
 
-    fn key(&self) -> crate::session::SessionKey {
+    pub(crate) fn key(&self) -> crate::session::SessionKey {
         self.0.session.shared().key
     }
 

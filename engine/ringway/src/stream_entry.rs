@@ -24,6 +24,11 @@ pub(crate) enum PendingSend {
         source: Source,
         reply: Reply<Result<u64, Error>>,
     },
+    /// Records from memory: what of them is not accepted yet.
+    Records {
+        records: VecDeque<Bytes>,
+        reply: Reply<Result<u64, Error>>,
+    },
     /// The end.
     Finish {
         status: Status,
@@ -152,7 +157,9 @@ impl StreamEntry {
     pub(crate) fn fail_pending(&mut self, error: &Error) {
         for pending in self.sends.drain(..) {
             match pending {
-                PendingSend::Body { reply, .. } => drop(reply.send(Err(error.clone()))),
+                PendingSend::Body { reply, .. } | PendingSend::Records { reply, .. } => {
+                    drop(reply.send(Err(error.clone())));
+                }
                 PendingSend::Finish { reply, .. } => drop(reply.send(Err(error.clone()))),
             }
         }

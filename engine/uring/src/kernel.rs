@@ -54,6 +54,10 @@ impl Kernel for Uring {
         self.enter_kernel(wait)
     }
 
+    fn has_news(&mut self) -> Option<bool> {
+        Some(self.has_results() || self.ring.queued() > 0 || self.ring.needs_enter())
+    }
+
     fn in_flight(&self) -> usize {
         self.in_flight_count()
     }

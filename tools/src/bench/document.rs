@@ -28,6 +28,7 @@ pub(super) struct Outcome {
     pub(super) path: &'static str,
     pub(super) congestion: Option<Congestion>,
     pub(super) shards: usize,
+    pub(super) spin: bool,
     pub(super) nic: Option<Nic>,
     pub(super) environment: Environment,
     pub(super) server: Facts,
@@ -106,12 +107,14 @@ impl Outcome {
             options.insert("path".into(), self.path.into());
             options.insert("congestion_control".into(), json!(self.congestion));
             options.insert("shards".into(), self.shards.into());
+            options.insert("spin".into(), self.spin.into());
             options.insert(
                 "server".into(),
                 json!({
                     "path": self.server.path,
                     "congestion_control": self.server.congestion,
                     "shards": self.server.shards,
+                    "spin": self.server.spin,
                 }),
             );
         }

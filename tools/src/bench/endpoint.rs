@@ -1,11 +1,16 @@
 //! The engine of either end, as its options want it.
 
-use ringway::{BodyChecksum, Engine};
+use std::time::Duration;
+
+use ringway::{BodyChecksum, Engine, WaitMode};
 
 use super::options::{Checksum, Own};
 use crate::cores;
 use crate::engine_start::{Shards, configuration};
 use crate::failure::Failure;
+
+/// A server that nobody uses for so long lets its core go.
+const SPIN_IDLE_MAX: Duration = Duration::from_secs(1);
 
 /// Starts it, on its core if it has one, with as many shards as `sessions` can use.
 pub(super) fn start(own: &Own, sessions: u32) -> Result<Engine, Failure> {
@@ -22,5 +27,10 @@ pub(super) fn start(own: &Own, sessions: u32) -> Result<Engine, Failure> {
         Checksum::Auto => BodyChecksum::Auto,
         Checksum::Crc32c => BodyChecksum::Always,
     };
+    if own.spin {
+        config.wait = WaitMode::Spin {
+            idle_max: SPIN_IDLE_MAX,
+        };
+    }
     Ok(Engine::start(config)?)
 }

@@ -144,6 +144,9 @@ fn command(
     if let Some(shards) = own.shards {
         command.arg("--shards").arg(shards.to_string());
     }
+    if own.spin {
+        command.arg("--spin");
+    }
     if let Some(level) = &global.log_level {
         command.arg("--log-level").arg(level);
     }

@@ -80,6 +80,8 @@ pub(super) enum Answer {
 pub(super) struct Facts {
     pub(super) environment: Environment,
     pub(super) shards: usize,
+    #[serde(default)]
+    pub(super) spin: bool,
     pub(super) checksum: Checksum,
     pub(super) path: String,
     pub(super) congestion: Option<String>,

@@ -98,7 +98,6 @@ impl Plan {
     /// Checks what was asked for.
     pub(super) fn of(load: &Load, own: &Own) -> Result<Self, Failure> {
         let mode = load.mode;
-        own.check()?;
         check_mode(load)?;
         let direction = match (load.reverse, load.bidir) {
             (true, _) => Direction::Down,
@@ -298,17 +297,6 @@ fn check_places(load: &Load, direction: Direction) -> Result<(), Failure> {
 }
 
 impl Own {
-    /// What this end can do at all.
-    pub(super) fn check(&self) -> Result<(), Failure> {
-        if self.spin {
-            return Err(refuse(
-                "--spin: this engine has no spin mode, its shards always sleep in the kernel; \
-                 leave the option out",
-            ));
-        }
-        Ok(())
-    }
-
     /// The core of a command that is one end.
     pub(super) fn core(&self) -> Result<Option<usize>, Failure> {
         match self.affinity[..] {
@@ -369,7 +357,6 @@ mod tests {
             ("-R --source file:x", "--source-file"),
             ("--sink file:x", "--sink-file"),
             ("-R --sink file", "file:PATH"),
-            ("--spin", "no spin mode"),
         ] {
             let failure = plan(arguments).expect_err(arguments);
             assert_eq!(failure.exit, crate::exit::Exit::Usage, "{arguments}");

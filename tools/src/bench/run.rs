@@ -161,6 +161,7 @@ impl Client {
             path: own.body_path.choice.name(),
             congestion: own.congestion,
             shards: self.engine.shards(),
+            spin: own.spin,
             nic: Nic::towards(&self.target),
             environment,
             server: facts,

@@ -50,7 +50,6 @@ pub(super) struct Running<'a> {
 
 /// Serves until a signal comes, or after one test if that was asked for.
 pub(super) fn run(options: &Server, output: &Output) -> Result<(), Failure> {
-    options.own.check()?;
     let interrupt = Interrupt::install()?;
     check_file(options.source_file.as_deref())?;
     // Told to every client, and looked for before the first one waits for it.
@@ -60,6 +59,7 @@ pub(super) fn run(options: &Server, output: &Output) -> Result<(), Failure> {
         facts: Facts {
             environment,
             shards: engine.shards(),
+            spin: options.own.spin,
             checksum: options.own.checksum,
             path: options.own.body_path.choice.name().to_owned(),
             congestion: options.own.congestion.map(|it| it.name().to_owned()),

@@ -222,7 +222,6 @@ fn options_that_the_server_lacks_are_named() {
         ("-R -C reno", 2, "-C"),
         ("--sink file", 6, "--sink-file"),
         ("-R --source file", 6, "--source-file"),
-        ("--spin", 2, "no spin mode"),
         ("--mode call -R", 2, "-R"),
         ("--source file:missing", 6, "missing"),
         ("-A 0,1", 2, "bench server -A"),

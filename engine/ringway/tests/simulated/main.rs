@@ -13,3 +13,4 @@ mod rotation;
 mod scene;
 #[allow(dead_code, reason = "the suite for both kernels uses the rest")]
 mod seeds;
+mod waiting;

@@ -21,6 +21,7 @@ mod memory;
 mod on_sim;
 mod on_uring;
 mod reconnect;
+mod records;
 mod relay;
 mod remains;
 mod replay;
@@ -76,6 +77,10 @@ on_both_kernels! {
         a_sink_that_cannot_take_more_stops_the_sender_with_its_cause,
         a_refusal_in_the_middle_of_a_gibibyte_reaches_the_sender_as_it_was_said,
         a_record_above_the_readers_limit_is_refused_with_both_numbers_and_kept;
+    records:
+        batches_beyond_the_cap_arrive_whole_and_in_order_although_connections_are_cut with small_cap,
+        of_a_batch_that_is_refused_at_the_cap_only_the_beginning_arrives with small_cap,
+        a_batch_that_is_given_up_while_it_waits_leaves_what_was_accepted with small_cap;
     stuck:
         a_very_slow_reader_that_lives_is_never_timed_out with small_window,
         readers_that_never_read_do_not_stop_their_neighbours with small_window;
