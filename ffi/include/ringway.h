@@ -695,6 +695,21 @@ typedef struct ringway_config {
      * What is sent at once is large from so many bytes on; default 256 KiB.
      */
     uint64_t bulk_body_bytes_min;
+    /**
+     * An idle shard spins until nothing has come for so long, ns, and then sleeps; `UINT64_MAX`:
+     * it never sleeps. 0: it does not spin. A caller's loop waits as it likes.
+     */
+    uint64_t spin_ns;
+    /**
+     * A shard that does not spin looks for so long at most before it sleeps, ns, and only while
+     * its waits are no longer; at most 1,000,000. 0: the default, 50,000; `RINGWAY_NONE`: it
+     * sleeps at once.
+     */
+    uint32_t peek_ns;
+    /**
+     * 0.
+     */
+    uint32_t reserved_more;
 } ringway_config;
 
 /**

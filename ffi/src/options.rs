@@ -147,6 +147,15 @@ pub struct ringway_config {
     pub reserved: u32,
     /// What is sent at once is large from so many bytes on; default 256 KiB.
     pub bulk_body_bytes_min: u64,
+    /// An idle shard spins until nothing has come for so long, ns, and then sleeps; `UINT64_MAX`:
+    /// it never sleeps. 0: it does not spin. A caller's loop waits as it likes.
+    pub spin_ns: u64,
+    /// A shard that does not spin looks for so long at most before it sleeps, ns, and only while
+    /// its waits are no longer; at most 1,000,000. 0: the default, 50,000; `RINGWAY_NONE`: it
+    /// sleeps at once.
+    pub peek_ns: u32,
+    /// 0.
+    pub reserved_more: u32,
 }
 
 /// How to listen.

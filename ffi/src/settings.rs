@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ringway::{
     AuthenticationMode, BodyChecksum, Capabilities, Capability, Config, ConnectOptions, KeyLimits,
-    Keys, ListenOptions, PathChoice, Priority, StreamOptions, WhenFull,
+    Keys, ListenOptions, PathChoice, Priority, StreamOptions, WaitMode, WhenFull,
 };
 use ringway_files::{ClientOptions, GetOptions, ListOptions, Overwrite, PutOptions};
 
@@ -18,6 +18,9 @@ use crate::options::{
 
 /// Connections for large bodies of one session at most: the engine's own bound (docs/WIRE.md).
 const BULK_CONNECTIONS_MAX: u32 = 8;
+
+/// Longest peek: the engine's own bound.
+const PEEK_NS_MAX: u32 = 1_000_000;
 
 /// Bounds a duration that C gives: a year is as good as for ever, and sums stay far from overflow.
 const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -134,8 +137,29 @@ impl ringway_config {
         )?;
         set_duration(&mut config.handshake_timeout, self.handshake_timeout_ns);
         set_duration(&mut config.reset_grace, self.reset_grace_ns);
+        config.wait = self.wait()?;
         self.set_session(&mut config)?;
         Ok(config)
+    }
+
+    fn wait(&self) -> Result<WaitMode> {
+        let peek_ns = or_none(self.peek_ns);
+        if peek_ns > PEEK_NS_MAX {
+            let wanted = u64::from(peek_ns);
+            return Err(Failure::limit("peek_ns", wanted, PEEK_NS_MAX.into()));
+        }
+        Ok(match (self.spin_ns, self.peek_ns) {
+            (0, 0) => WaitMode::default(),
+            (0, _) => WaitMode::Sleep {
+                peek_max: Duration::from_nanos(peek_ns.into()),
+            },
+            (u64::MAX, _) => WaitMode::Spin {
+                idle_max: Duration::MAX,
+            },
+            (spin_ns, _) => WaitMode::Spin {
+                idle_max: Duration::from_nanos(spin_ns),
+            },
+        })
     }
 
     fn set_session(&self, config: &mut Config) -> Result<()> {
@@ -383,6 +407,7 @@ mod tests {
             resume_window_ns: 18,
             drain_timeout_ns: 19,
             body_checksum: 2,
+            peek_ns: 20,
         });
         let settings = given.settings(Some("me"), Some("splice")).expect("valid");
         let Config {
@@ -398,6 +423,7 @@ mod tests {
             handshake_timeout,
             reset_grace,
             path,
+            wait,
             // `ringway_engine_start_with_faults`.
             faults: _,
         } = settings;
@@ -405,6 +431,7 @@ mod tests {
         assert_eq!((helper_threads, sessions_max, handshakes_max), (4, 5, 6));
         assert_eq!((handshake_timeout, reset_grace), (ns(7), ns(8)));
         assert_eq!((name.as_str(), path), ("me", PathChoice::Copy));
+        assert_eq!(wait, WaitMode::Sleep { peek_max: ns(20) });
         assert_eq!(masked, [Capability::Splice].into_iter().collect());
         let SessionConfig {
             stream_window_bytes,
@@ -432,6 +459,26 @@ mod tests {
         assert_eq!(times, [17, 18, 19].map(ns));
         assert_eq!((bulk_connections, body_checksum), (7, BodyChecksum::Always));
         assert!(EndpointName::new(&name).is_ok());
+    }
+
+    #[test]
+    fn every_way_to_wait_can_be_said_in_c() {
+        let wait = |spin_ns, peek_ns| {
+            zeroed!(ringway_config {
+                spin_ns: spin_ns,
+                peek_ns: peek_ns
+            })
+            .wait()
+        };
+        let peek_max = |number| WaitMode::Sleep {
+            peek_max: ns(number),
+        };
+        let spin = |idle_max| WaitMode::Spin { idle_max };
+        assert_eq!(wait(0, 0).expect("valid"), WaitMode::default());
+        assert_eq!(wait(0, RINGWAY_NONE).expect("valid"), peek_max(0));
+        assert_eq!(wait(7, 0).expect("valid"), spin(ns(7)));
+        assert_eq!(wait(u64::MAX, 0).expect("valid"), spin(Duration::MAX));
+        assert!(wait(0, 1_000_001).is_err());
     }
 
     #[test]
