@@ -96,11 +96,6 @@ impl Provided {
         length.expect("a provided buffer that the shard holds")
     }
 
-    /// Whether the kernel knows about every buffer that came back.
-    pub(crate) fn is_published(&self) -> bool {
-        self.owner.is_published()
-    }
-
     /// Tells the kernel about every buffer that came back since the last time.
     pub(crate) fn publish(&mut self) {
         self.owner.publish();

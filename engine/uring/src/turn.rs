@@ -64,12 +64,12 @@ impl Uring {
         }
     }
 
+    /// Buffers that came back are no reason: the kernel sees them without a call.
     fn has_nothing_to_enter_for(&mut self) -> bool {
-        let is_published = self
-            .provided
-            .as_ref()
-            .is_none_or(|provided| provided.is_published());
-        is_published && self.ring.queued() == 0 && !self.ring.needs_enter()
+        if let Some(provided) = &mut self.provided {
+            provided.publish();
+        }
+        self.ring.queued() == 0 && !self.ring.needs_enter()
     }
 
     /// One call of io_uring_enter(2); whether the caller must have a turn now.

@@ -132,7 +132,7 @@ impl ProvidedOwner {
     }
 
     /// Whether the kernel knows about every buffer given back.
-    pub(crate) fn is_published(&self) -> bool {
+    fn is_published(&self) -> bool {
         self.published == self.tail
     }
 
