@@ -4,9 +4,14 @@
 //! The comparison itself is `benches/compare`: what is compared with what, and what is to be
 //! reached, stands in `benches/src/comparison/table.rs`.
 
+mod plot;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use crate::apt;
 use crate::artifact;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::invocation::Invocation;
 
 /// Programs of others that take part, and `taskset` and `ip`.
@@ -41,6 +46,12 @@ pub struct Options {
     /// Fail when a target is missed
     #[arg(long)]
     check: bool,
+    /// Measure nothing: draw the document that `--json` gave
+    #[arg(long, value_name = "JSON", requires = "plot", conflicts_with_all = ["quick", "only", "against", "json", "check"])]
+    from: Option<PathBuf>,
+    /// Where the picture of `--from` goes, SVG
+    #[arg(long, value_name = "SVG", requires = "from")]
+    plot: Option<PathBuf>,
     /// More options of the comparing program: --pairs, --mib, --seconds, --small-files, --calm,
     /// --directory
     #[arg(last = true, value_name = "OPTION")]
@@ -49,6 +60,9 @@ pub struct Options {
 
 /// Prepares and runs it.
 pub fn run(options: &Options) -> Result<()> {
+    if let (Some(from), Some(plot)) = (&options.from, &options.plot) {
+        return draw(from, plot);
+    }
     apt::ensure(&PACKAGES)?;
     let build = Invocation::cargo().args([
         "build",
@@ -60,6 +74,16 @@ pub fn run(options: &Options) -> Result<()> {
     ]);
     let program = artifact::bench(&build, "compare")?;
     Invocation::new(program).args(options.arguments()).stream()
+}
+
+fn draw(from: &Path, to: &Path) -> Result<()> {
+    let text = fs::read(from).map_err(Failure::file(from))?;
+    let document = serde_json::from_slice(&text);
+    let document = document.map_err(|error| Failure::NoComparison {
+        what: error.to_string(),
+    })?;
+    let picture = plot::svg(&document)?;
+    fs::write(to, picture).map_err(Failure::file(to))
 }
 
 impl Options {

@@ -87,6 +87,9 @@ pub enum Failure {
         "in the guest, `{line}` printed no JSON document with \"digest_ok\": true, but: {output}"
     )]
     Digest { line: String, output: String },
+    /// What is to be drawn is no comparison.
+    #[error("this is no document of `cargo xtask compare --json`: {what}")]
+    NoComparison { what: String },
     /// A test program of the guest ran another number of tests than one.
     #[error("in the guest, `{line}` did not run one test that passed, but printed: {output}")]
     NoTest { line: String, output: String },
