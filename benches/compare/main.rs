@@ -167,9 +167,7 @@ fn measure(work: Work, ground: &Ground<'_>, options: &Options, report: &mut Repo
     let goals: Vec<_> = goals.copied().collect();
     let mut sides = work.sides();
     sides.retain(|side| options.wants(*side));
-    // What ours cannot do, theirs can: their numbers are shown.
     let mut out: Vec<(Side, String)> = Vec::new();
-    out.extend(work.unavailable().map(|why| (Side::Ours, why.to_owned())));
     let mut runs = Vec::new();
     // Round 0 finds cold caches, unallocated heaps and half-written files.
     for round in 0..=ground.plan.pairs {

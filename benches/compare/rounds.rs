@@ -88,6 +88,9 @@ impl Ground<'_> {
                 .arg("--file-bytes")
                 .arg(self.files.bytes().to_string());
             command.args(["--laps", "1"]);
+            if (work, side) == (Work::ColdFile, Side::Ours) {
+                command.arg("--direct");
+            }
             if is_sender {
                 command.arg("--source").arg(self.files.source_path());
             } else if into_file {

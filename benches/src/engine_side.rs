@@ -9,7 +9,7 @@ use ringway::{
 };
 
 use crate::Result;
-use crate::job::{CONGESTION_CONTROL, Outcome, ReceiveJob, SendJob, say_ready};
+use crate::job::{CONGESTION_CONTROL, Outcome, ReceiveJob, SendJob, Work, say_ready};
 
 /// One shard: one core is what each side has.
 ///
@@ -58,7 +58,7 @@ pub fn send(job: &SendJob) -> Result<Outcome> {
     let engine = start()?;
     let outcome = block_on(async {
         let file = std::fs::File::open(&job.source)?;
-        let source = engine.adopt_file(file).await?;
+        let source = taken(&engine, file, &job.work).await?;
         let session = engine.connect(&job.address, connect_options()).await?;
         let stream = session.open(StreamOptions::default()).await?;
         let start = Instant::now();
@@ -91,7 +91,7 @@ pub fn receive(job: &ReceiveJob) -> Result<Outcome> {
     let engine = start()?;
     let outcome = block_on(async {
         let sink = match job.open_sink()? {
-            Some(file) => Some(engine.adopt_file(file).await?),
+            Some(file) => Some(taken(&engine, file, &job.work).await?),
             None => None,
         };
         let listener = engine.listen("127.0.0.1:0", listen_options()).await?;
@@ -123,8 +123,20 @@ async fn into_file(session: &Session, file: &File, job: &ReceiveJob) -> Result<u
             .receive_into_file(file, 0, job.work.file_bytes)
             .await?;
     }
+    if job.work.direct {
+        file.sync(true).await?;
+    }
     stream.finish(Status::ok()).await?;
     Ok(written)
+}
+
+/// The file as the engine uses it.
+async fn taken(engine: &Engine, file: std::fs::File, work: &Work) -> Result<File> {
+    let file = engine.adopt_file(file).await?;
+    if work.direct {
+        return Ok(file.direct().await?);
+    }
+    Ok(file)
 }
 
 /// What a task on a shard will have come to.

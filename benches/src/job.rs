@@ -30,6 +30,9 @@ pub struct Work {
     /// How often it is sent
     #[arg(long)]
     pub laps: u64,
+    /// Past the page cache, and onto the disk; the engine's
+    #[arg(long)]
+    pub direct: bool,
 }
 
 /// What a sender is told.

@@ -61,6 +61,7 @@ fn path(number: u32) -> Result<PathChoice> {
         PathChoice::Copy,
         PathChoice::Splice,
         PathChoice::ZeroCopy,
+        PathChoice::Direct,
     ];
     choice("path", number, &choices)
 }
@@ -347,6 +348,7 @@ impl ringway_transfer_options {
             overwrite: put.overwrite,
             restart: put.restart,
             verify: put.verify,
+            cache: put.cache,
             small_files_in_flight: put.small_files_in_flight,
             large_files_in_flight: put.large_files_in_flight,
         })

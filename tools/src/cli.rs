@@ -8,7 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 use ringway::{FaultPlan, Faults, PathChoice};
-use ringway_files::Overwrite;
+use ringway_files::{Overwrite, PageCache};
 
 use crate::remote::Remote;
 use crate::size::Size;
@@ -144,6 +144,8 @@ pub(crate) struct Serve {
     #[arg(long)]
     pub(crate) read_only: bool,
     #[command(flatten)]
+    pub(crate) cache: CacheOption,
+    #[command(flatten)]
     pub(crate) credentials: Credentials,
     /// With --insecure: also on addresses that other machines can reach
     #[arg(long, requires = "insecure")]
@@ -214,9 +216,28 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
 pub(crate) struct BodyPathOption {
     /// Force the way bodies take to the socket, for measurement
     #[arg(long = "path", value_name = "PATH", default_value = "auto",
-        value_parser = PossibleValuesParser::new(["auto", "copy", "splice", "zerocopy"])
+        value_parser = PossibleValuesParser::new(PathChoice::ALL.map(PathChoice::name))
             .try_map(|name| name.parse::<PathChoice>()))]
     pub(crate) choice: PathChoice,
+}
+
+/// Whether large files are to be left in the page cache.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CacheOption {
+    /// Read and write large files past the page cache (O_DIRECT), here at this end: for what is
+    /// moved once and should push nothing else out of memory
+    #[arg(long = "direct")]
+    is_passed: bool,
+}
+
+impl CacheOption {
+    /// As the file service takes it; a forced path asks for it too.
+    pub(crate) fn cache(&self, forced: PathChoice) -> PageCache {
+        match self.is_passed || forced == PathChoice::Direct {
+            true => PageCache::Passed,
+            false => PageCache::Used,
+        }
+    }
 }
 
 /// How files are transferred, both ways.
@@ -260,6 +281,8 @@ pub(crate) struct Put {
     #[command(flatten)]
     pub(crate) transfer: TransferOptions,
     #[command(flatten)]
+    pub(crate) cache: CacheOption,
+    #[command(flatten)]
     pub(crate) body_path: BodyPathOption,
     #[command(flatten)]
     pub(crate) reach: Reach,
@@ -280,6 +303,8 @@ pub(crate) struct Get {
     pub(crate) places: Vec<String>,
     #[command(flatten)]
     pub(crate) transfer: TransferOptions,
+    #[command(flatten)]
+    pub(crate) cache: CacheOption,
     #[command(flatten)]
     pub(crate) reach: Reach,
 }

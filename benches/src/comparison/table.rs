@@ -123,15 +123,6 @@ impl Work {
         }
     }
 
-    /// Why ours cannot be measured, if so. Such a row is not met.
-    #[must_use]
-    pub fn unavailable(self) -> Option<&'static str> {
-        match self {
-            Self::ColdFile => Some("the engine has no O_DIRECT path for files yet"),
-            _ => None,
-        }
-    }
-
     /// Against whom, in what, with what target.
     #[must_use]
     pub fn goals(self) -> &'static [Goal] {

@@ -25,7 +25,7 @@ use crate::report::TransferReport;
 use crate::root::Root;
 use crate::run::{Run, under};
 use crate::signal::Permits;
-use crate::{FilesError, Overwrite, RemotePath, list_run};
+use crate::{FilesError, Overwrite, PageCache, RemotePath, list_run};
 
 /// How to get; as [`crate::PutOptions`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct GetOptions {
     pub restart: bool,
     /// Have the server read the source again, read the finished file back, and compare digests.
     pub verify: bool,
+    /// Whether large files here pass the page cache.
+    pub cache: PageCache,
     /// Small files under way at once.
     pub small_files_in_flight: usize,
     /// Large files (1 MiB or more) under way at once.
@@ -51,6 +53,7 @@ impl Default for GetOptions {
             overwrite: Overwrite::Replace,
             restart: false,
             verify: false,
+            cache: PageCache::Used,
             small_files_in_flight: 256,
             large_files_in_flight: 2,
         }

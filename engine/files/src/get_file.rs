@@ -248,9 +248,11 @@ impl GetFile<'_> {
             ));
         }
         let never = Signal::default();
+        let file = self.options.cache.opened(partial.file()).await;
         let inflow = Inflow {
             stream,
             partial,
+            file: &file,
             fenced: &never,
             interrupted: &never,
             step: PROGRESS_STEP_BYTES,

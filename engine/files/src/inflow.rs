@@ -8,18 +8,23 @@
 //! The sync of one stretch runs while the next is received, so the receiver waits for the disk
 //! only when the disk is slower than the network.
 
-use ringway::{Status, Stream};
+use ringway::{File, Status, Stream};
 
 use crate::failure::{self, At, Failure, Fault, Halt};
 use crate::limits::SYNC_EVERY_BYTES;
 use crate::partial::Partial;
 use crate::signal::Signal;
-use crate::window::{Either, both, race};
+use crate::window::{Either, Window, both, race};
+
+/// Steps asked for at once: what arrives between two would have to wait in memory for the second.
+const STEPS_MAX: usize = 2;
 
 /// What may end an inflow besides its own end, and who watches it.
 pub(crate) struct Inflow<'a> {
     pub(crate) stream: &'a Stream,
     pub(crate) partial: &'a Partial,
+    /// The partial file, for the body.
+    pub(crate) file: &'a File,
     /// Set when a newer writer of the same source takes over.
     pub(crate) fenced: &'a Signal,
     /// Set when the server stops.
@@ -52,24 +57,29 @@ impl Inflow<'_> {
     }
 
     async fn stretch(&self, from: u64, bytes: u64, progress: &dyn Fn(u64)) -> Result<(), Halt> {
-        let mut done = 0;
-        while done < bytes {
-            let wanted = self.step.min(bytes - done);
-            let received = self.step_into_file(from + done, wanted).await?;
+        let (mut steps, mut asked) = (Window::new(), 0);
+        loop {
+            while steps.len() < STEPS_MAX && asked < bytes {
+                let (at, wanted) = (from + asked, self.step.min(bytes - asked));
+                steps.push(async move { (wanted, self.step_into_file(at, wanted).await) });
+                asked += wanted;
+            }
+            // They end in the order in which they were asked for.
+            let Some((wanted, received)) = steps.next().await else {
+                return Ok(());
+            };
+            let received = received?;
             progress(received);
-            done += received;
             if received < wanted {
+                drop(steps);
                 return Err(self.truncated().await);
             }
         }
-        Ok(())
     }
 
     async fn step_into_file(&self, at: u64, bytes: u64) -> Result<u64, Halt> {
         let stopped = race(self.fenced.wait(), self.interrupted.wait());
-        let receive = self
-            .stream
-            .receive_into_file(self.partial.file(), at, bytes);
+        let receive = self.stream.receive_into_file(self.file, at, bytes);
         let shown = &self.partial.target().shown;
         match race(receive, stopped).await {
             Either::First(received) => received.at(shown),

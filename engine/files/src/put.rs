@@ -22,7 +22,7 @@ use crate::remote_task::run_on;
 use crate::report::TransferReport;
 use crate::run::{Run, under};
 use crate::signal::Permits;
-use crate::{FilesError, Overwrite, RemotePath, tree};
+use crate::{FilesError, Overwrite, PageCache, RemotePath, tree};
 
 /// How to put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct PutOptions {
     /// Have the server read each finished file back, read the source again, and compare digests.
     /// Costs a read pass at both ends; without it the transport's own checks stand alone.
     pub verify: bool,
+    /// Whether large files here pass the page cache.
+    pub cache: PageCache,
     /// Small files under way at once.
     pub small_files_in_flight: usize,
     /// Large files (1 MiB or more) under way at once.
@@ -49,6 +51,7 @@ impl Default for PutOptions {
             overwrite: Overwrite::Replace,
             restart: false,
             verify: false,
+            cache: PageCache::Used,
             small_files_in_flight: 256,
             large_files_in_flight: 2,
         }

@@ -174,7 +174,8 @@ impl PutFile<'_> {
         if length == 0 {
             return Ok(());
         }
-        let end = stream.send(source.file.range(offset, length)).await?;
+        let body = self.options.cache.opened(&source.file).await;
+        let end = stream.send(body.range(offset, length)).await?;
         let (start, mut at) = (end - length, end - length);
         let outcome = loop {
             if at == end {

@@ -59,7 +59,8 @@ impl Service {
         if offset == source.size() {
             return Ok(());
         }
-        let range = source.file.range(offset, source.size() - offset);
+        let body = self.shared.options.cache.opened(&source.file).await;
+        let range = body.range(offset, source.size() - offset);
         let end = match source.at(stream.send(range).await) {
             // A reply would be taken for the body that was announced.
             Err(Halt::Failed(failure)) => {

@@ -126,9 +126,11 @@ impl Service {
         stream
             .send_record(encode(&Reply::Offset { offset }))
             .await?;
+        let file = self.shared.options.cache.opened(partial.file()).await;
         let inflow = Inflow {
             stream,
             partial,
+            file: &file,
             fenced: &claim.fenced,
             interrupted: &self.shared.interrupted,
             step: SYNC_EVERY_BYTES,

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use ringway::{Engine, Error, Listener};
 
-use crate::FilesError;
 use crate::boot::boot_id;
 use crate::error::Side;
 use crate::root::Root;
@@ -15,6 +14,7 @@ use crate::sidecar::BootId;
 use crate::signal::{Counter, Signal};
 use crate::window::{Either, race};
 use crate::writers::Writers;
+use crate::{FilesError, PageCache};
 
 /// What is served, and within which limits (F-80).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct ServeOptions {
     pub root: PathBuf,
     /// Refuse everything that would change it.
     pub read_only: bool,
+    /// Whether large files pass the page cache, both ways.
+    pub cache: PageCache,
     /// Files one session may have open for writing or reading at once; further requests wait.
     pub transfers_per_session_max: usize,
     /// Requests one session may have waiting or under way; further ones are refused.
@@ -38,6 +40,7 @@ impl ServeOptions {
         Self {
             root: root.into(),
             read_only: false,
+            cache: PageCache::Used,
             transfers_per_session_max: 512,
             requests_per_session_max: 4096,
             entries_per_directory_max: 1_000_000,

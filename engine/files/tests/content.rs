@@ -8,7 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use ringway_files::{EntryKind, GetOptions, ListOptions, Overwrite, PutOptions, SkipReason};
+use ringway_files::{
+    EntryKind, GetOptions, ListOptions, Overwrite, PageCache, PutOptions, SkipReason,
+};
 use world::{MIB, World, leftovers, mode, noise, set_mode, snapshot, wait, write};
 
 #[test]
@@ -203,6 +205,32 @@ fn verification_compares_both_ends() {
         files.iter().map(|file| file.digest).collect()
     };
     assert_eq!(digests(&report.files), digests(&back.files));
+}
+
+#[test]
+fn large_files_that_pass_the_page_cache_arrive_identical_both_ways() {
+    let world = World::new();
+    let length = 70 * MIB + 321;
+    write(&world.local("large"), &noise(3, length));
+    let put = PutOptions {
+        verify: true,
+        cache: PageCache::Passed,
+        ..PutOptions::default()
+    };
+    world.put_with(&["large"], "", put).expect("put");
+    fs::create_dir(world.local("back")).expect("a directory");
+    let get = GetOptions {
+        verify: true,
+        cache: PageCache::Passed,
+        ..GetOptions::default()
+    };
+    world.get_with(&["large"], "back", get).expect("get");
+    let back = fs::read(world.local("back/large")).expect("there");
+    assert!(back == noise(3, length));
+    let statistics = wait(&world.engine, world.engine.statistics()).expect("counted");
+    // What arrives before its file is open waits in memory, and is written through the cache.
+    let written = statistics.direct_written_bytes;
+    assert!(written > 35 * MIB, "{written} of {length} bytes");
 }
 
 #[test]

@@ -230,6 +230,12 @@ pub enum BlockingCall {
         /// Up to this offset, bytes.
         length: u64,
     },
+    /// Opens the same file once more, past the page cache (`O_DIRECT`), for what it is open for:
+    /// [`crate::Payload::Descriptor`]. `EINVAL` where the file system has no such I/O.
+    OpenDirect {
+        /// Open regular file.
+        file: Descriptor,
+    },
     /// Flushes a whole file system (syncfs(2)).
     SyncFileSystem {
         /// Any open object on it.

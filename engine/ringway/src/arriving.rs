@@ -2,7 +2,7 @@
 //!
 //! The protocol is told of bytes only when they are where they belong: an ack means copied.
 
-use crate::connection::{Body, ConnectionKey, Exact};
+use crate::connection::{Body, ConnectionKey, Exact, FileWrite};
 use crate::inbox::Chunk;
 use crate::ingress::{DIRECT_BYTES_MIN, PIECE_BYTES, usize_of};
 use crate::loss::Loss;
@@ -10,6 +10,7 @@ use crate::purpose::ConnectionOp;
 use crate::receiving::Destination;
 use crate::session::SessionKey;
 use crate::shard::Shard;
+use crate::sink::direct_length;
 use crate::stream_entry::Request;
 use bytes::Bytes;
 use ringway_io::{BufferMemory, BufferMut, Capability, Completion, Errno, Kernel, Op, Payload};
@@ -124,8 +125,11 @@ impl<K: Kernel> Shard<K> {
             Destination::File { offset, room, .. } => {
                 let count = here.min(usize_of(room));
                 let connection = self.connections.get_mut(key.0)?;
-                let write = (offset, bytes.slice(..count));
-                connection.ingress.writes.push_back(write);
+                connection.ingress.writes.push_back(FileWrite {
+                    offset,
+                    bytes: bytes.slice(..count),
+                    lease_offset: None,
+                });
                 self.file_holds(owner, stream, count as u64);
                 self.body_taken(key, count as u64, false);
                 if cfg!(ringway_mutant = "body_acked_before_written") {
@@ -312,6 +316,12 @@ impl<K: Kernel> Shard<K> {
             self.destination(owner, stream)
         };
         match destination {
+            Destination::File { file, offset, room } if file.direct.is_some() => {
+                let length = direct_length(offset, room.min(body.remaining));
+                if length > 0 {
+                    self.receive_into_memory(key, length);
+                }
+            }
             Destination::File { .. } if self.can_splice() => self.pump_sink(key),
             Destination::Buffer { room } => self.receive_into_buffer(key, owner, &body, room),
             // Goes on when the inbox is written.
@@ -419,8 +429,15 @@ impl<K: Kernel> Shard<K> {
             return;
         }
         self.statistics.received_direct_bytes += count as u64;
+        let is_lease = matches!(buffer.memory, BufferMemory::Lease(_)) && buffer.range.start == 0;
         let bytes = frozen(buffer, count);
         self.take_all_body_bytes(key, bytes);
+        let connection = self.connections.get_mut(key.0).filter(|_| is_lease);
+        // There was none before: nothing is received while something is to be written.
+        if let Some(write) = connection.and_then(|connection| connection.ingress.writes.front_mut())
+        {
+            write.lease_offset = Some(write.offset);
+        }
     }
 
     /// Takes bytes of the current body to wherever they belong by now: a request may have come

@@ -27,7 +27,7 @@ impl<K: Kernel> Shard<K> {
         let wanted = session.map_or(BodyChecksum::Off, |entry| entry.proto.body_checksum());
         let is_in_hand = matches!(
             path,
-            BodyPath::Coalesced | BodyPath::Copy | BodyPath::ReadThenSend
+            BodyPath::Coalesced | BodyPath::Copy | BodyPath::ReadThenSend | BodyPath::DirectRead
         );
         if wanted != BodyChecksum::Off && is_in_hand {
             Trailer::Behind

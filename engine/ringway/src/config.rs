@@ -105,9 +105,21 @@ pub enum PathChoice {
     Splice,
     /// Leases by zero-copy send, even where the kernel will copy.
     ZeroCopy,
+    /// Files past the page cache, also what is in it: those that were made ready for it
+    /// ([`File::direct`](crate::File::direct)).
+    Direct,
 }
 
 impl PathChoice {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Auto,
+        Self::Copy,
+        Self::Splice,
+        Self::ZeroCopy,
+        Self::Direct,
+    ];
+
     /// The name used on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -116,6 +128,7 @@ impl PathChoice {
             Self::Copy => "copy",
             Self::Splice => "splice",
             Self::ZeroCopy => "zerocopy",
+            Self::Direct => "direct",
         }
     }
 }
@@ -124,10 +137,10 @@ impl FromStr for PathChoice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Auto, Self::Copy, Self::Splice, Self::ZeroCopy]
+        Self::ALL
             .into_iter()
             .find(|choice| choice.name() == text)
-            .ok_or_else(|| format!("`{text}` is none of auto, copy, splice, zerocopy"))
+            .ok_or_else(|| format!("`{text}` is none of auto, copy, splice, zerocopy, direct"))
     }
 }
 

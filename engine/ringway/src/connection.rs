@@ -102,11 +102,20 @@ pub(crate) struct Ingress {
     /// The body and its checksum, as far as they are here, if one stands behind it.
     pub(crate) gathered: Option<Vec<u8>>,
     pub(crate) sink: Sink,
-    /// Bytes of a body that were copied from a receive buffer and must be written to its file
-    /// before more is parsed: file offset and bytes.
-    pub(crate) writes: VecDeque<(u64, Bytes)>,
+    /// Bytes of a body that are in memory and must be written to its file before more is parsed.
+    pub(crate) writes: VecDeque<FileWrite>,
     /// Rest of a receive buffer that could not be parsed because a write must come first.
     pub(crate) backlog: VecDeque<Bytes>,
+}
+
+/// Bytes on their way into a file.
+#[derive(Clone, Debug)]
+pub(crate) struct FileWrite {
+    /// Of the first byte, in the file.
+    pub(crate) offset: u64,
+    pub(crate) bytes: Bytes,
+    /// Where in the file the piece of the arena would begin in which they lie, if they do.
+    pub(crate) lease_offset: Option<u64>,
 }
 
 /// An exact receive, which says nothing until it has everything.
@@ -160,6 +169,8 @@ pub(crate) struct Egress {
     pub(crate) is_broken: bool,
     /// A body that is being brought into a pipe or into memory.
     pub(crate) loading: Option<Loading>,
+    /// A body was to be sent that is not read yet.
+    pub(crate) is_awaiting: bool,
     pub(crate) zero_copy: ZeroCopy,
 }
 

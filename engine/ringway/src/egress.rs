@@ -55,6 +55,8 @@ pub(crate) enum Take {
     Loading,
     /// Not now: no pipe, no memory.
     Later,
+    /// Not now: it is being read, and another may go first.
+    Awaited,
 }
 
 impl<K: Kernel> Shard<K> {
@@ -101,6 +103,9 @@ impl<K: Kernel> Shard<K> {
     pub(crate) fn refill(&mut self, key: ConnectionKey) -> bool {
         let mut out = Vec::new();
         let now = self.now();
+        // The first body that was found not to be read yet: offered again, all others had a turn.
+        let mut awaited = None;
+        self.set_awaiting(key, false);
         loop {
             let Some(connection) = self.connections.get(key.0) else {
                 return false;
@@ -125,7 +130,11 @@ impl<K: Kernel> Shard<K> {
                 }
                 Some(Transmit::Body(offer)) => match self.take_offer(key, offer, &mut out) {
                     Take::Taken | Take::Loading => {}
-                    Take::Later => break,
+                    Take::Awaited if awaited.is_none_or(|body| body != offer.body) => {
+                        awaited.get_or_insert(offer.body);
+                        self.set_awaiting(key, true);
+                    }
+                    Take::Awaited | Take::Later => break,
                 },
             }
             let has_body = self
@@ -140,6 +149,12 @@ impl<K: Kernel> Shard<K> {
         self.connections
             .get(key.0)
             .is_some_and(|connection| !connection.egress.queue.is_empty())
+    }
+
+    fn set_awaiting(&mut self, key: ConnectionKey, is_awaiting: bool) {
+        if let Some(connection) = self.connections.get_mut(key.0) {
+            connection.egress.is_awaiting = is_awaiting;
+        }
     }
 
     /// Puts inline bytes behind what is queued.
@@ -163,7 +178,8 @@ impl<K: Kernel> Shard<K> {
         let Some(connection) = self.connections.get(key.0) else {
             return Take::Later;
         };
-        let Some(session) = self.sessions.get(connection.session.0) else {
+        let owner = connection.session;
+        let Some(session) = self.sessions.get(owner.0) else {
             return Take::Later;
         };
         let Some(retained) = session.bodies.get(&offer.body) else {
@@ -179,14 +195,22 @@ impl<K: Kernel> Shard<K> {
             return self.verify(key, offer, file);
         }
         // A checksum that is always wanted needs the bytes in our hands.
-        let choice = match session.proto.body_checksum() {
-            BodyChecksum::Always => PathChoice::Copy,
-            BodyChecksum::Auto | BodyChecksum::Off => session.path,
+        let choice = match (session.proto.body_checksum(), session.path) {
+            (BodyChecksum::Always, path) if path != PathChoice::Direct => PathChoice::Copy,
+            (_, PathChoice::Direct) if !payload.is_direct_file() => PathChoice::Auto,
+            (_, path) => path,
         };
         let question = self.question(connection, choice, &payload, offer.length);
         let path = explain_path(&question).path;
         match payload {
-            Payload::File(range) => self.take_file(key, offer, &range, path, out),
+            Payload::File(range) => {
+                if self.is_for_disk(owner, &offer, &range, choice)
+                    && let Some(take) = self.take_direct(key, offer, &range, out)
+                {
+                    return take;
+                }
+                self.take_file(key, offer, &range, path, out)
+            }
             Payload::Bytes(bytes) => {
                 self.take_memory(key, offer, &BufferRef::Bytes(bytes), path, out)
             }

@@ -2,6 +2,7 @@
 //! kernel is.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ringway_io::{
     BlockingCall, BufferMemory, BufferMut, BufferRef, Completion, Descriptor, DirectoryEntry,
@@ -17,8 +18,16 @@ use crate::{Engine, Error, FileRange};
 /// are gone. Operations run on the shard it was opened through.
 #[derive(Clone, Debug)]
 pub struct File {
-    descriptor: Descriptor,
+    open: Arc<OpenFile>,
     mailbox: Mailbox,
+}
+
+/// What stands behind a file, of whichever clone.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    pub(crate) descriptor: Descriptor,
+    /// Past the page cache (`O_DIRECT`), if the application asked for it.
+    pub(crate) direct: Option<Descriptor>,
 }
 
 /// A place where paths start.
@@ -53,10 +62,7 @@ impl Engine {
     /// Takes an open regular file at once, without asking the shard; only on the real kernel.
     #[must_use]
     pub fn regular_file(&self, file: std::fs::File) -> File {
-        File {
-            descriptor: Descriptor::from_os(file.into()),
-            mailbox: self.mailbox(),
-        }
+        File::new(Descriptor::from_os(file.into()), self.mailbox())
     }
 
     /// Takes an open file of the standard library.
@@ -71,10 +77,7 @@ impl Engine {
             reply,
         });
         let descriptor = answer.await??;
-        Ok(File {
-            descriptor,
-            mailbox,
-        })
+        Ok(File::new(descriptor, mailbox))
     }
 }
 
@@ -102,10 +105,7 @@ impl Directory {
             how,
         };
         match run(&self.mailbox, "open", op).await?.payload {
-            Payload::Descriptor(descriptor) => Ok(File {
-                descriptor,
-                mailbox: self.mailbox.clone(),
-            }),
+            Payload::Descriptor(descriptor) => Ok(File::new(descriptor, self.mailbox.clone())),
             _ => Err(Error::EngineStopped),
         }
     }
@@ -118,7 +118,7 @@ impl Directory {
     pub async fn open_directory(&self, path: impl AsRef<Path>) -> Result<Self, Error> {
         let file = self.open(path, OpenHow::DIRECTORY).await?;
         Ok(Self {
-            place: ringway_io::Directory::Beneath(file.descriptor),
+            place: ringway_io::Directory::Beneath(file.open.descriptor.clone()),
             mailbox: self.mailbox.clone(),
         })
     }
@@ -231,10 +231,8 @@ impl Directory {
     }
 
     fn as_file(&self, operation: &'static str) -> Result<File, Error> {
-        Ok(File {
-            descriptor: self.descriptor(operation)?,
-            mailbox: self.mailbox.clone(),
-        })
+        let descriptor = self.descriptor(operation)?;
+        Ok(File::new(descriptor, self.mailbox.clone()))
     }
 
     fn descriptor(&self, operation: &'static str) -> Result<Descriptor, Error> {
@@ -256,8 +254,51 @@ fn stat_of(completion: &Completion) -> Result<FileStat, Error> {
 }
 
 impl File {
+    fn new(descriptor: Descriptor, mailbox: Mailbox) -> Self {
+        let direct = None;
+        let open = Arc::new(OpenFile { descriptor, direct });
+        Self { open, mailbox }
+    }
+
     pub(crate) fn descriptor(&self) -> &Descriptor {
-        &self.descriptor
+        &self.open.descriptor
+    }
+
+    pub(crate) fn opened(&self) -> &Arc<OpenFile> {
+        &self.open
+    }
+
+    /// The same file, used past the page cache (`O_DIRECT`) where that pays: ranges of it that are
+    /// not in the cache are read ahead into the engine's memory, and large bodies are written to it
+    /// from there. What is not a multiple of 4096 bytes at a multiple of 4096 (the ends), and what
+    /// this handle reads and writes by itself, goes through the cache as before. Nothing is left in
+    /// the cache: for files that are read or written once.
+    ///
+    /// Size and times are compared as for any source; [`sync`](Self::sync) is as necessary as ever.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] with `EINVAL` where the file system has no such I/O.
+    pub async fn direct(&self) -> Result<Self, Error> {
+        let file = self.open.descriptor.clone();
+        let op = Op::Blocking(BlockingCall::OpenDirect { file });
+        let Payload::Descriptor(direct) = self.run("open past the page cache", op).await?.payload
+        else {
+            return Err(Error::EngineStopped);
+        };
+        let open = OpenFile {
+            descriptor: self.open.descriptor.clone(),
+            direct: Some(direct),
+        };
+        Ok(Self {
+            open: Arc::new(open),
+            mailbox: self.mailbox.clone(),
+        })
+    }
+
+    /// Whether it is used past the page cache ([`direct`](Self::direct)).
+    #[must_use]
+    pub fn is_direct(&self) -> bool {
+        self.open.direct.is_some()
     }
 
     async fn run(&self, operation: &'static str, op: Op) -> Result<Completion, Error> {
@@ -279,7 +320,7 @@ impl File {
     /// # Errors
     /// [`Error::Kernel`].
     pub async fn stat(&self) -> Result<FileStat, Error> {
-        let file = self.descriptor.clone();
+        let file = self.open.descriptor.clone();
         stat_of(&self.run("stat", Op::StatDescriptor { file }).await?)
     }
 
@@ -294,7 +335,7 @@ impl File {
         while filled < memory.len() {
             let all = filled..memory.len();
             let op = Op::Read {
-                file: self.descriptor.clone(),
+                file: self.open.descriptor.clone(),
                 offset: offset + filled as u64,
                 buffer: BufferMut::heap(memory).with_range(all),
             };
@@ -324,7 +365,7 @@ impl File {
         let mut written = 0;
         while written < bytes.len() {
             let op = Op::Write {
-                file: self.descriptor.clone(),
+                file: self.open.descriptor.clone(),
                 offset: offset + written as u64,
                 buffer: BufferRef::Bytes(bytes.slice(written..)),
             };
@@ -344,7 +385,7 @@ impl File {
     /// # Errors
     /// [`Error::Kernel`]: after it, what was written may be lost.
     pub async fn sync(&self, data_only: bool) -> Result<(), Error> {
-        let file = self.descriptor.clone();
+        let file = self.open.descriptor.clone();
         self.run("sync", Op::Sync { file, data_only })
             .await
             .map(drop)
@@ -355,7 +396,7 @@ impl File {
     /// # Errors
     /// [`Error::Kernel`].
     pub async fn truncate(&self, length: u64) -> Result<(), Error> {
-        let file = self.descriptor.clone();
+        let file = self.open.descriptor.clone();
         let op = Op::Blocking(BlockingCall::Truncate { file, length });
         self.run("truncate", op).await.map(drop)
     }
@@ -365,7 +406,7 @@ impl File {
     /// # Errors
     /// [`Error::Kernel`]: `ENOSPC`; `EOPNOTSUPP` where the file system cannot.
     pub async fn allocate(&self, length: u64) -> Result<(), Error> {
-        let file = self.descriptor.clone();
+        let file = self.open.descriptor.clone();
         let op = Op::Blocking(BlockingCall::Allocate { file, length });
         self.run("allocate", op).await.map(drop)
     }
@@ -380,7 +421,7 @@ impl File {
         modified_ns: Option<i128>,
     ) -> Result<(), Error> {
         let op = Op::Blocking(BlockingCall::SetAttributes {
-            file: self.descriptor.clone(),
+            file: self.open.descriptor.clone(),
             mode,
             modified_ns,
         });
@@ -392,7 +433,7 @@ impl File {
     /// # Errors
     /// [`Error::Kernel`] with `EAGAIN` when another open file holds it.
     pub async fn lock(&self) -> Result<(), Error> {
-        let file = self.descriptor.clone();
+        let file = self.open.descriptor.clone();
         let op = Op::Blocking(BlockingCall::Lock { file });
         self.run("lock", op).await.map(drop)
     }

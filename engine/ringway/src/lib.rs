@@ -74,6 +74,7 @@ mod piece_run;
 mod prometheus;
 mod purpose;
 mod queue;
+mod read_ahead;
 mod receiving;
 mod records;
 mod reply;

@@ -13,6 +13,7 @@ use ringway_proto::{Accept, Claim, Priority, Status, StreamId};
 use crate::config::{ConnectOptions, ListenOptions, StreamOptions};
 use crate::dial::DialKey;
 use crate::error::{ConnectError, Error};
+use crate::file::OpenFile;
 use crate::listener::ListenerShared;
 use crate::payload::Payload;
 use crate::reply::Reply;
@@ -154,7 +155,7 @@ pub(crate) enum Message {
         session: SessionKey,
         stream: StreamId,
         shared: Arc<StreamShared>,
-        file: Descriptor,
+        file: Arc<OpenFile>,
         offset: u64,
         bytes_max: u64,
         reply: Reply<Written>,

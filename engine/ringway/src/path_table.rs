@@ -93,6 +93,10 @@ fn file_path(question: &PathQuestion) -> PathAnswer {
     let can_splice = question.capabilities.has(Capability::Splice);
     match question.choice {
         PathChoice::Copy => answer(BodyPath::ReadThenSend, "copying was asked for"),
+        PathChoice::Direct => answer(
+            BodyPath::DirectRead,
+            "past the page cache: read ahead by the device into registered memory",
+        ),
         _ if !can_splice => answer(BodyPath::ReadThenSend, "this kernel does not splice here"),
         PathChoice::Auto if question.length < SPLICE_BYTES_MIN => answer(
             BodyPath::ReadThenSend,
@@ -207,5 +211,7 @@ mod tests {
         file = question(BodySource::File, 1 << 30, Route::Loopback);
         file.choice = PathChoice::Copy;
         assert_eq!(path(file), BodyPath::ReadThenSend);
+        file.choice = PathChoice::Direct;
+        assert_eq!(path(file), BodyPath::DirectRead);
     }
 }

@@ -51,6 +51,11 @@ impl Payload {
         self.len() == 0
     }
 
+    /// Whether it is part of a file that may be read past the page cache.
+    pub(crate) fn is_direct_file(&self) -> bool {
+        matches!(self, Self::File(range) if range.file.is_direct())
+    }
+
     /// `length` bytes of it behind the first `skip`; it has as many.
     pub(crate) fn part(&self, skip: u64, length: u64) -> Self {
         // Lengths of memory fit: there is such memory.

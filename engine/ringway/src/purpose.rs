@@ -33,6 +33,8 @@ pub(crate) enum Purpose {
     SourceCheck(SessionKey, StreamId, Box<FileStat>),
     /// Bytes that had arrived in memory are written to the file they were then wanted in.
     InboxWrite(SessionKey, StreamId),
+    /// A part of a file's range, from this offset in the file, read before it is offered.
+    ReadAhead(SessionKey, BodyId, u64),
 }
 
 /// What an op on a connection is for.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::Error;
 use crate::connection::Connection;
+use crate::file::OpenFile;
 use crate::inbox::{Chunk, End};
 use crate::purpose::Purpose;
 use crate::session::SessionKey;
@@ -29,7 +30,7 @@ pub(crate) enum Destination {
     Buffer { room: u64 },
     /// A file, from this offset, at most so many bytes.
     File {
-        file: Descriptor,
+        file: Arc<OpenFile>,
         offset: u64,
         room: u64,
     },
@@ -57,7 +58,7 @@ impl<K: Kernel> Shard<K> {
                 room: request.room() as u64,
             },
             Some(Request::File(request)) => Destination::File {
-                file: request.file.clone(),
+                file: Arc::clone(&request.file),
                 offset: request.offset,
                 room: request.room_to_take(),
             },
@@ -229,7 +230,7 @@ impl<K: Kernel> Shard<K> {
                 end_of_record: chunk.end_of_record,
             });
         }
-        let (file, offset) = (request.file.clone(), request.offset);
+        let (file, offset) = (request.file.descriptor.clone(), request.offset);
         request.is_writing_inbox = count > 0;
         self.consume(key, stream, consumed);
         if count == 0 {
@@ -280,7 +281,7 @@ impl<K: Kernel> Shard<K> {
             (Some(Request::File(request)), Ok(count)) if request.is_writing_inbox => {
                 request.offset += count as u64;
                 request.written += count as u64;
-                let (file, offset) = (request.file.clone(), request.offset);
+                let (file, offset) = (request.file.descriptor.clone(), request.offset);
                 if count < bytes.len() {
                     return self.write_inbox(key, stream, file, offset, bytes.slice(count..));
                 }

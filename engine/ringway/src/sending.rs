@@ -248,6 +248,7 @@ impl<K: Kernel> Shard<K> {
                 stream,
                 identity,
                 verified_epoch: 0,
+                ahead: None,
             };
             session.bodies.insert(body, retained);
         }

@@ -11,6 +11,7 @@ use crate::connection::ConnectionKey;
 use crate::dial::DialKey;
 use crate::key_limits::RetainedShare;
 use crate::payload::Payload;
+use crate::read_ahead::ReadAhead;
 use crate::reply::Reply;
 use crate::session::{SessionShared, WeakSession};
 use crate::session_books::SessionBooks;
@@ -33,6 +34,8 @@ pub(crate) struct Retained {
     pub(crate) identity: Option<Box<FileStat>>,
     /// The epoch in which the file was last compared with that.
     pub(crate) verified_epoch: u64,
+    /// What was read of it past the page cache.
+    pub(crate) ahead: Option<Box<ReadAhead>>,
 }
 
 /// A connection that has proven itself and waits for the older one's ops to end.

@@ -73,6 +73,8 @@ pub struct Shard<K: Kernel> {
     pub(crate) starved: VecDeque<ConnectionKey>,
     /// Leases of reset connections, until what may sit in a device queue is gone.
     pub(crate) resting: BTreeMap<u64, Vec<Lease>>,
+    /// Held once by each chunk that is read ahead, and once here.
+    pub(crate) chunks_read: Arc<()>,
     pub(crate) caller_ops: CallerOps,
     pub(crate) statistics: Statistics,
     completions: Vec<Completion>,
@@ -111,6 +113,7 @@ impl<K: Kernel> Shard<K> {
             detached: BTreeMap::new(),
             starved: VecDeque::new(),
             resting: BTreeMap::new(),
+            chunks_read: Arc::default(),
             statistics: Statistics::default(),
             completions: Vec::with_capacity(BATCH),
             shutdown: None,
@@ -415,6 +418,9 @@ impl<K: Kernel> Shard<K> {
             }
             Purpose::InboxWrite(session, stream) => {
                 self.on_inbox_written(session, stream, &completion);
+            }
+            Purpose::ReadAhead(session, body, start) => {
+                self.on_read_ahead(session, body, start, completion);
             }
         }
     }

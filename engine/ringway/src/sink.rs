@@ -8,13 +8,18 @@
 //! The socket leg never uses a worker: as many stalled peers as workers would stop every healthy
 //! transfer.
 
-use crate::connection::{Connection, ConnectionKey};
+use std::sync::Arc;
+
+use crate::connection::{Connection, ConnectionKey, FileWrite};
+use crate::file::OpenFile;
 use crate::ingress::PIECE_BYTES;
 use crate::loss::Loss;
 use crate::purpose::ConnectionOp;
+use crate::read_ahead::DIRECT_UNIT;
 use crate::receiving::Destination;
 use crate::session::SessionKey;
 use crate::shard::Shard;
+use crate::stream_entry::Request;
 use ringway_io::{BufferRef, Completion, Errno, Kernel, Op, Readiness};
 use ringway_proto::StreamId;
 
@@ -25,7 +30,7 @@ impl<K: Kernel> Shard<K> {
             return;
         };
         let owner = connection.session;
-        let Some((offset, bytes)) = connection.ingress.writes.front().cloned() else {
+        let Some(write) = connection.ingress.writes.front().cloned() else {
             return;
         };
         let stream = connection
@@ -37,15 +42,34 @@ impl<K: Kernel> Shard<K> {
         let Some((_, Destination::File { file, .. })) = destination else {
             return self.write_is_unwanted(key, owner);
         };
+        let direct = file.direct.as_ref().filter(|_| write.is_aligned());
         let op = Op::Write {
-            file,
-            offset,
-            buffer: BufferRef::Bytes(bytes),
+            file: direct.unwrap_or(&file.descriptor).clone(),
+            offset: write.offset,
+            buffer: BufferRef::Bytes(write.bytes),
         };
         self.set_busy(key, true);
         let op = self.submit_on(key, ConnectionOp::SinkWrite, op);
         if let Some(connection) = self.connections.get_mut(key.0) {
             connection.worker = Some(op);
+        }
+    }
+
+    fn is_direct_sink(&mut self, owner: SessionKey, stream: StreamId) -> bool {
+        match self.destination(owner, stream) {
+            Destination::File { file, .. } => file.direct.is_some(),
+            _ => false,
+        }
+    }
+
+    /// The file refuses direct I/O, which it was opened for: it goes on through the cache.
+    fn write_through_cache(&mut self, owner: SessionKey, stream: StreamId) {
+        tracing::debug!("a file cannot be written past the page cache; it is written through it");
+        let entry = self.stream_mut(owner, stream);
+        if let Some(Request::File(request)) = entry.and_then(|entry| entry.requests.front_mut()) {
+            let descriptor = request.file.descriptor.clone();
+            let direct = None;
+            request.file = Arc::new(OpenFile { descriptor, direct });
         }
     }
 
@@ -55,7 +79,7 @@ impl<K: Kernel> Shard<K> {
             return;
         };
         let writes = std::mem::take(&mut connection.ingress.writes);
-        let length = writes.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+        let length = writes.iter().map(|write| write.bytes.len() as u64).sum();
         if let Some(body) = &connection.ingress.body {
             let stream = body.incoming.stream;
             self.give_up_held(key, owner, stream, length);
@@ -81,37 +105,49 @@ impl<K: Kernel> Shard<K> {
 
     pub(crate) fn on_sink_write(&mut self, key: ConnectionKey, completion: &Completion) {
         self.set_busy(key, false);
-        let Some(connection) = self.connections.get_mut(key.0) else {
+        let Some((owner, stream, mut write)) = self.take_write(key) else {
             return;
         };
-        connection.worker = None;
-        let owner = connection.session;
-        let stream = connection
-            .ingress
-            .body
-            .as_ref()
-            .map(|body| body.incoming.stream);
-        let (Some(stream), Some((offset, bytes))) = (stream, connection.ingress.writes.pop_front())
-        else {
-            return;
-        };
+        let is_direct = write.is_aligned() && self.is_direct_sink(owner, stream);
         let count = match completion.result {
-            Ok(count) if count > 0 => count as usize,
-            Ok(_) => 0,
+            Ok(count) => count as usize,
             Err(errno) => {
-                connection.ingress.writes.push_front((offset, bytes));
+                self.put_back_write(key, write);
+                if is_direct && errno == Errno::EINVAL {
+                    self.write_through_cache(owner, stream);
+                    return self.advance_ingress(key);
+                }
                 self.sink_failed(owner, stream, errno);
                 return self.write_is_unwanted(key, owner);
             }
         };
-        if count < bytes.len() {
-            let rest = (offset + count as u64, bytes.slice(count..));
-            connection.ingress.writes.push_front(rest);
+        if is_direct {
+            self.statistics.direct_written_bytes += count as u64;
+        }
+        if count < write.bytes.len() {
+            write.offset += count as u64;
+            write.bytes = write.bytes.slice(count..);
+            self.put_back_write(key, write);
         }
         let is_acked = cfg!(ringway_mutant = "body_acked_before_written");
         if is_acked || self.body_stored(key, count as u64) {
             self.file_filled(owner, stream, count as u64);
             self.advance_ingress(key);
+        }
+    }
+
+    /// What was being written, and for whom.
+    fn take_write(&mut self, key: ConnectionKey) -> Option<(SessionKey, StreamId, FileWrite)> {
+        let connection = self.connections.get_mut(key.0)?;
+        connection.worker = None;
+        let stream = connection.ingress.body.as_ref()?.incoming.stream;
+        let write = connection.ingress.writes.pop_front()?;
+        Some((connection.session, stream, write))
+    }
+
+    fn put_back_write(&mut self, key: ConnectionKey, write: FileWrite) {
+        if let Some(connection) = self.connections.get_mut(key.0) {
+            connection.ingress.writes.push_front(write);
         }
     }
 
@@ -261,7 +297,7 @@ impl<K: Kernel> Shard<K> {
         };
         let op = Op::SpliceToFile {
             pipe: pipe.read.clone(),
-            file,
+            file: file.descriptor.clone(),
             offset,
             length: *held,
         };
@@ -326,7 +362,7 @@ impl<K: Kernel> Shard<K> {
             };
             let op = Op::SpliceToFile {
                 pipe,
-                file,
+                file: file.descriptor.clone(),
                 offset,
                 length,
             };
@@ -382,5 +418,44 @@ impl<K: Kernel> Shard<K> {
         let held = self.connections.get(key.0).map_or(0, Connection::sink_held);
         self.close_sink(key);
         self.give_up_held(key, owner, stream, held);
+    }
+}
+
+impl FileWrite {
+    /// Whether direct I/O may write it: place, length and memory are multiples of its unit. Pieces
+    /// of the arena begin at one.
+    fn is_aligned(&self) -> bool {
+        let Some(lease_offset) = self.lease_offset else {
+            return false;
+        };
+        let parts = [self.offset, self.bytes.len() as u64, lease_offset];
+        parts.iter().all(|part| part % DIRECT_UNIT == 0)
+    }
+}
+
+/// How much to receive at once for a file that is written past the cache: up to the next place
+/// where direct I/O may begin, then as much as it may write.
+pub(crate) fn direct_length(offset: u64, wanted: u64) -> u64 {
+    let whole = wanted - wanted % DIRECT_UNIT;
+    match offset % DIRECT_UNIT {
+        0 if whole > 0 => whole.min(PIECE_BYTES),
+        0 => wanted,
+        into => wanted.min(DIRECT_UNIT - into),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_received_in_parts_that_direct_io_may_write_and_its_ends() {
+        let (mut at, end) = (1000, 1000 + (3 << 20));
+        let mut parts = Vec::new();
+        while at < end {
+            parts.push(direct_length(at, end - at));
+            at += parts.last().expect("just pushed");
+        }
+        assert_eq!(parts, [3096, 1 << 20, 1 << 20, (1 << 20) - 4096, 1000]);
     }
 }

@@ -152,7 +152,7 @@ impl<K: Kernel> Shard<K> {
         let (mut is_busy, mut is_loading) = (false, false);
         for connection in attached.filter_map(|key| self.connections.get(key.0)) {
             is_busy |= connection.egress.is_busy;
-            is_loading |= connection.egress.loading.is_some();
+            is_loading |= connection.egress.loading.is_some() || connection.egress.is_awaiting;
         }
         let awaited = match session.connection {
             None => Awaited::Connection,

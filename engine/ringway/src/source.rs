@@ -4,6 +4,7 @@
 //! another content never leave under an old header.
 
 use crate::Error;
+use crate::config::PathChoice;
 use crate::connection::{ConnectionKey, Loading};
 use crate::egress::{SHARED_PIECE_BYTES, Take};
 use crate::payload::FileRange;
@@ -52,6 +53,31 @@ impl<K: Kernel> Shard<K> {
             length,
         };
         self.load(key, offer, Some(pipe), ConnectionOp::LoadSplice, op)
+    }
+
+    /// Whether this part of a file is to be read past the page cache: only of files that were made
+    /// ready for it, and unless that is forced, not what the cache has.
+    pub(crate) fn is_for_disk(
+        &mut self,
+        owner: SessionKey,
+        offer: &Offer,
+        range: &FileRange,
+        choice: PathChoice,
+    ) -> bool {
+        if !range.file.is_direct() {
+            return false;
+        }
+        match choice {
+            PathChoice::Direct => true,
+            PathChoice::Auto if self.is_reading(owner, offer.body) => true,
+            PathChoice::Auto => {
+                let step = u32::try_from(offer.length).unwrap_or(u32::MAX);
+                let step = step.min(INLINE_SPLICE_BYTES);
+                let (file, at) = (range.file.descriptor(), range.offset + offer.body_offset);
+                self.kernel.residency(file, at, step) != Residency::Resident
+            }
+            PathChoice::Copy | PathChoice::Splice | PathChoice::ZeroCopy => false,
+        }
     }
 
     /// Splices as much as is in the page cache, in bounded steps; 0 when the first is not.

@@ -23,17 +23,20 @@ pub enum BodyPath {
     SpliceArena,
     /// Sent from registered memory without a copy.
     ZeroCopy,
+    /// Read from the file past the page cache, then sent.
+    DirectRead,
 }
 
 impl BodyPath {
     /// All of them, in order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Coalesced,
         Self::Copy,
         Self::ReadThenSend,
         Self::SpliceFile,
         Self::SpliceArena,
         Self::ZeroCopy,
+        Self::DirectRead,
     ];
 
     /// The name in JSON and metrics.
@@ -46,13 +49,14 @@ impl BodyPath {
             Self::SpliceFile => "splice_file",
             Self::SpliceArena => "splice_arena",
             Self::ZeroCopy => "zero_copy",
+            Self::DirectRead => "direct_read",
         }
     }
 }
 
 /// Something by path: bytes or pieces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PathCounters([u64; 6]);
+pub struct PathCounters([u64; 7]);
 
 impl PathCounters {
     pub(crate) const LABEL: Option<&'static str> = Some("path");
@@ -156,6 +160,10 @@ metrics! {
         counter file_pieces_hot,
         /// File pieces that went through a kernel worker.
         counter file_pieces_cold,
+        /// Reads of files past the page cache, ahead of their turn.
+        counter direct_reads,
+        /// Bytes written to files past the page cache.
+        counter direct_written_bytes,
         /// Longest inline splice from a file.
         longest inline_splice_longest_ns,
         /// Times a multishot receive ended for want of buffers.

@@ -373,7 +373,7 @@ impl Stream {
             session: self.key(),
             stream: self.id(),
             shared: Arc::clone(&self.0.shared),
-            file: file.descriptor().clone(),
+            file: Arc::clone(file.opened()),
             offset,
             bytes_max,
             reply,

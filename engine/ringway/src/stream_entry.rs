@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ringway_io::{Descriptor, FileStat, Lease};
+use ringway_io::{FileStat, Lease};
 use ringway_proto::{Status, WaitClock};
 
 use crate::Error;
 use crate::config::WhenFull;
+use crate::file::OpenFile;
 use crate::inbox::End;
 use crate::payload::Payload;
 use crate::reply::Reply;
@@ -75,7 +76,7 @@ pub(crate) struct BufferRequest {
 /// A receive into a file.
 #[derive(Debug)]
 pub(crate) struct FileRequest {
-    pub(crate) file: Descriptor,
+    pub(crate) file: Arc<OpenFile>,
     /// Where the next byte goes.
     pub(crate) offset: u64,
     pub(crate) written: u64,

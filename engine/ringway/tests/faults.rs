@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use pair::pattern;
 use ringway::{
     CloseReason, Config, ConnectError, ConnectOptions, Engine, FaultKernel, FaultPlan, Faults, Key,
-    KeyId, Keys, ListenOptions, Listener, NamedKey, OpenHow, Session, Status, StreamOptions,
-    block_on,
+    KeyId, Keys, ListenOptions, Listener, NamedKey, OpenHow, Session, Status, Stream,
+    StreamOptions, block_on,
 };
 
 fn key() -> NamedKey {
@@ -260,6 +260,54 @@ fn a_slow_disk_shows_as_time_waited_for_the_source() {
         assert!(near.send_waits_ns.of("source") >= 10_000_000, "{near:?}");
     });
     assert!(rehearsal.injected("slow-disk") >= 2);
+    rehearsal.end();
+}
+
+#[test]
+fn a_file_that_is_not_read_yet_delays_no_other_body() {
+    const BYTES: usize = 2 << 20;
+    let rehearsal = Rehearsal::new("slow-disk:2s");
+    let place = tempfile::tempdir().expect("temporary directory");
+    let path = place.path().join("from");
+    std::fs::write(&path, pattern(BYTES)).expect("written");
+    let receive = async |stream: &Stream| {
+        let mut there = Vec::new();
+        while there.len() < BYTES {
+            let chunk = stream.receive().await.expect("arrives");
+            there.extend_from_slice(&chunk.expect("more to come").bytes);
+        }
+        assert!(there == pattern(BYTES));
+    };
+    block_on(async {
+        let file = rehearsal.client.ambient().open(&path, OpenHow::READ).await;
+        let file = file.expect("opens").direct().await.expect("possible");
+        let cold = rehearsal.near.open(StreamOptions::default()).await;
+        let cold = cold.expect("opens");
+        let end = cold.send(file.range(0, BYTES as u64)).await.expect("sent");
+        // By now it was looked at, and is being read.
+        while rehearsal
+            .client
+            .statistics()
+            .await
+            .expect("told")
+            .direct_reads
+            == 0
+        {
+            let pause = rehearsal.client.sleep(Duration::from_millis(10));
+            pause.await.expect("it lives");
+        }
+        let warm = rehearsal.near.open(StreamOptions::default()).await;
+        let warm = warm.expect("opens");
+        warm.send(pattern(BYTES)).await.expect("accepted");
+        let cold_far = rehearsal.far.accept().await.expect("opened by the second");
+        let warm_far = rehearsal.far.accept().await.expect("arrives");
+        receive(&warm_far).await;
+        assert_eq!(cold.acked_now(), 0, "the other one waited for it");
+        receive(&cold_far).await;
+        cold.acked(end).await.expect("acked");
+        let near = rehearsal.near.statistics().await.expect("told");
+        assert!(near.send_waits_ns.of("source") > 0, "{near:?}");
+    });
     rehearsal.end();
 }
 

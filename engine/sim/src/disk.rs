@@ -207,6 +207,12 @@ impl Disk {
         self.add(&place, directory, now_ns).map(|_| ())
     }
 
+    /// A node that is open is opened once more.
+    pub(crate) fn reopen(&mut self, node: u64) -> Result<(), Errno> {
+        self.node_mut(node)?.opens += 1;
+        Ok(())
+    }
+
     /// A descriptor of a node is closed.
     pub(crate) fn close(&mut self, node: u64, descriptor: u64) {
         if let Ok(it) = self.node_mut(node) {

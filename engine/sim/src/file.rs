@@ -35,6 +35,7 @@ pub(crate) fn named_by(call: &BlockingCall) -> Option<&Descriptor> {
         | BlockingCall::SetAttributes { file, .. }
         | BlockingCall::Truncate { file, .. }
         | BlockingCall::Allocate { file, .. }
+        | BlockingCall::OpenDirect { file }
         | BlockingCall::SyncFileSystem { file }
         | BlockingCall::Lock { file } => Some(file),
     }
@@ -131,6 +132,7 @@ impl State {
                 path,
                 how,
             } => self.perform_open(kernel, directory, path, *how),
+            Op::Blocking(BlockingCall::OpenDirect { file }) => self.open_direct(kernel, file),
             Op::Blocking(call) => self.perform_blocking(call),
             _ => self.perform_on_name(kernel, op),
         }
@@ -273,17 +275,33 @@ impl State {
         let host = self.rings[kernel.0].host;
         let (start, now_ns) = (self.start_of(directory)?, self.wall_ns());
         let node = self.hosts[host.0].disk.open(start, path, how, now_ns)?;
-        let file = Object::File(OpenFile {
+        let open = OpenFile {
             host,
             node,
             read: how.read,
             write: how.write,
             direct: how.direct,
-        });
-        match self.open_object(kernel, file) {
+        };
+        self.describe(kernel, open)
+    }
+
+    /// The same file once more; its node counts who has it open.
+    fn open_direct(&mut self, kernel: KernelId, file: &Descriptor) -> Given {
+        let open = self.file_of(file)?;
+        self.disk_mut(open).reopen(open.node)?;
+        let direct = OpenFile {
+            direct: true,
+            ..open
+        };
+        self.describe(kernel, direct)
+    }
+
+    /// A descriptor for what was just opened.
+    fn describe(&mut self, kernel: KernelId, open: OpenFile) -> Given {
+        match self.open_object(kernel, Object::File(open)) {
             Ok(descriptor) => Ok((0, Payload::Descriptor(descriptor))),
             Err(errno) => {
-                self.hosts[host.0].disk.close(node, 0);
+                self.disk_mut(open).close(open.node, 0);
                 Err(errno)
             }
         }

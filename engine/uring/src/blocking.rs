@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::dir::{Dir, Type};
-use nix::fcntl::{FallocateFlags, FlockArg, OFlag, fallocate};
+use nix::fcntl::{FallocateFlags, FcntlArg, FlockArg, OFlag, fallocate, fcntl, open};
 use nix::sys::stat::{Mode, fchmod, futimens};
 use nix::sys::time::TimeSpec;
 use ringway_io::{BlockingCall, Descriptor, DirectoryEntry, Errno, FileKind, Payload};
@@ -38,6 +38,7 @@ pub(crate) fn run(call: BlockingCall) -> Result<(u32, Payload), Errno> {
             let flags = FallocateFlags::FALLOC_FL_KEEP_SIZE;
             done(fallocate(os(&file)?, flags, 0, length))
         }
+        BlockingCall::OpenDirect { file } => open_direct(os(&file)?),
         BlockingCall::SyncFileSystem { file } => done(nix::unistd::syncfs(os(&file)?)),
         BlockingCall::Lock { file } => lock(os(&file)?),
     }
@@ -45,6 +46,22 @@ pub(crate) fn run(call: BlockingCall) -> Result<(u32, Payload), Errno> {
 
 fn os(descriptor: &Descriptor) -> Result<&OwnedFd, Errno> {
     descriptor.os().ok_or(Errno::EBADF)
+}
+
+/// An open file description of its own: the flag of the other one is whoever's holds it.
+fn open_direct(file: &OwnedFd) -> Result<(u32, Payload), Errno> {
+    let errno = |error| Errno(error as i32);
+    let flags = fcntl(file, FcntlArg::F_GETFL).map_err(errno)?;
+    let access = OFlag::from_bits_truncate(flags) & OFlag::O_ACCMODE;
+    // Through /proc, so that it also finds a file that has no name any more (open(2)).
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let opened = open(
+        path.as_str(),
+        access | OFlag::O_DIRECT | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    );
+    let opened = Descriptor::from_os(opened.map_err(errno)?);
+    Ok((0, Payload::Descriptor(opened)))
 }
 
 fn done(result: nix::Result<()>) -> Result<(u32, Payload), Errno> {

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use ringway::{Engine, Error, File, Lease, Payload, Status, Stream};
+use ringway::{Engine, Error, File, Lease, PathChoice, Payload, Status, Stream};
 
 use super::failures::{self, Role};
 use super::limits::SINK_BYTES;
@@ -39,6 +39,7 @@ impl Supply {
         engine: &Engine,
         plan: &Plan,
         file: Option<std::fs::File>,
+        path: PathChoice,
     ) -> Result<Self, Failure> {
         let length = usize::try_from(plan.bulk_bytes).unwrap_or(usize::MAX);
         match plan.source {
@@ -53,7 +54,7 @@ impl Supply {
                 if bytes == 0 {
                     return Err(failures::empty_source());
                 }
-                let file = engine.adopt_file(file).await?;
+                let file = opened(engine, file, path).await?;
                 Ok(Self::File { file, bytes, at: 0 })
             }
         }
@@ -73,6 +74,15 @@ impl Supply {
                 file.range(start, length).into()
             }
         }
+    }
+}
+
+/// The file as this end uses it: past the page cache if that was asked for.
+async fn opened(engine: &Engine, file: std::fs::File, path: PathChoice) -> Result<File, Failure> {
+    let file = engine.adopt_file(file).await?;
+    match path {
+        PathChoice::Direct => Ok(file.direct().await?),
+        _ => Ok(file),
     }
 }
 
@@ -157,13 +167,13 @@ impl Drain {
         engine: &Engine,
         plan: &Plan,
         file: Option<std::fs::File>,
-        index: u32,
+        (index, path): (u32, PathChoice),
     ) -> Result<Self, Failure> {
         match plan.sink {
             SinkKind::Discard => Ok(Self::Discard),
             SinkKind::File => {
                 let file = file.ok_or_else(|| failures::no_file("sink"))?;
-                let file = engine.adopt_file(file).await?;
+                let file = opened(engine, file, path).await?;
                 let start = u64::from(index) * SINK_BYTES;
                 Ok(Self::File { file, start })
             }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use ringway::{ConnectOptions, Engine, Session, Status, Stream, StreamOptions, Target, block_on};
+use ringway::{
+    ConnectOptions, Engine, PathChoice, Session, Status, Stream, StreamOptions, Target, block_on,
+};
 
 use super::bulk::{self, Drain, Supply};
 use super::calls::call;
@@ -70,7 +72,7 @@ pub(super) fn measure(
             message,
         ));
     }
-    let files = Files::check(load)?;
+    let files = Files::check(load, own.body_path.choice)?;
     connect.congestion_control = own.congestion.map(|it| it.name());
     let environment = environment::look()?;
     let engine = endpoint::start(own, plan.lanes)?;
@@ -95,12 +97,16 @@ pub(super) fn measure(
 struct Files {
     source: Option<PathBuf>,
     sink: Option<PathBuf>,
+    path: PathChoice,
 }
 
 impl Files {
     /// Fails before a session is made for nothing.
-    fn check(load: &Load) -> Result<Self, Failure> {
-        let mut files = Self::default();
+    fn check(load: &Load, path: PathChoice) -> Result<Self, Failure> {
+        let mut files = Self {
+            path,
+            ..Self::default()
+        };
         if let Source::File(Some(path)) = &load.source {
             if open_source(path)?.metadata().is_ok_and(|it| it.len() == 0) {
                 return Err(failures::empty_source());
@@ -376,14 +382,21 @@ impl Carrier {
         match purpose {
             Purpose::Up { .. } => {
                 let file = self.files.source.as_deref().map(open_source).transpose()?;
-                let mut supply = Supply::make(&self.engine, &test.plan, file).await?;
+                let mut supply =
+                    Supply::make(&self.engine, &test.plan, file, self.files.path).await?;
                 test.add_sending(stream.clone(), opening_bytes);
                 let share = test.plan.share(self.index);
                 bulk::pump(test, &stream, &mut supply, share, Role::Client).await;
             }
             Purpose::Down { .. } => {
                 let file = self.files.sink.as_deref().map(open_sink).transpose()?;
-                let sink = Drain::make(&self.engine, &test.plan, file, self.index).await?;
+                let sink = Drain::make(
+                    &self.engine,
+                    &test.plan,
+                    file,
+                    (self.index, self.files.path),
+                )
+                .await?;
                 bulk::drain(test, &stream, &sink, Role::Client).await;
             }
             Purpose::Echo { .. } => call(self.task, stream, self.index).await,

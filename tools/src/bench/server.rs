@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ringway::{Engine, Listener, Session, block_on};
+use ringway::{Engine, Listener, PathChoice, Session, block_on};
 use serde_json::json;
 
 use super::endpoint;
@@ -29,6 +29,8 @@ use crate::output::Output;
 pub(super) struct House {
     pub(super) engine: Engine,
     pub(super) facts: Facts,
+    /// The way that bodies are to take from here, and files into the house.
+    pub(super) path: PathChoice,
     limits: LimitOptions,
     source_file: Option<PathBuf>,
     sink_file: Option<PathBuf>,
@@ -65,6 +67,7 @@ pub(super) fn run(options: &Server, output: &Output) -> Result<(), Failure> {
             congestion: options.own.congestion.map(|it| it.name().to_owned()),
         },
         engine,
+        path: options.own.body_path.choice,
         limits: options.limits.clone(),
         source_file: options.source_file.clone(),
         sink_file: options.sink_file.clone(),

@@ -111,12 +111,12 @@ impl Visit {
         match work {
             Work::Up(index) => {
                 let file = house.open_sink(plan)?;
-                let sink = Drain::make(&house.engine, plan, file, index).await?;
+                let sink = Drain::make(&house.engine, plan, file, (index, house.path)).await?;
                 bulk::drain(test, &self.stream, &sink, Role::Server).await;
             }
             Work::Down(index) => {
                 let file = house.open_source(plan)?;
-                let mut supply = Supply::make(&house.engine, plan, file).await?;
+                let mut supply = Supply::make(&house.engine, plan, file, house.path).await?;
                 let share = plan.share(index);
                 bulk::pump(test, &self.stream, &mut supply, share, Role::Server).await;
             }

@@ -64,6 +64,7 @@ fn get_options(options: &Get) -> GetOptions {
         overwrite: options.transfer.overwrite,
         restart: options.transfer.restart,
         verify: options.transfer.verify,
+        cache: options.cache.cache(PathChoice::Auto),
         ..GetOptions::default()
     }
 }

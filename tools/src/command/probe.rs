@@ -15,40 +15,53 @@ struct Body {
     name: &'static str,
     source: BodySource,
     length: u64,
+    choice: PathChoice,
     /// What the table does not decide, because it is decided piece by piece.
     remark: &'static str,
 }
 
-const BODIES: [Body; 5] = [
+const BODIES: [Body; 6] = [
     Body {
         name: "small bytes",
         source: BodySource::Bytes,
         length: 1 << 10,
+        choice: PathChoice::Auto,
         remark: "",
     },
     Body {
         name: "large bytes",
         source: BodySource::Bytes,
         length: 1 << 20,
+        choice: PathChoice::Auto,
         remark: "",
     },
     Body {
         name: "lease",
         source: BodySource::Lease,
         length: 1 << 20,
+        choice: PathChoice::Auto,
         remark: "",
     },
     Body {
         name: "hot file",
         source: BodySource::File,
         length: 1 << 20,
+        choice: PathChoice::Auto,
         remark: "; pieces in the page cache are taken at once",
     },
     Body {
         name: "cold file",
         source: BodySource::File,
         length: 1 << 20,
+        choice: PathChoice::Auto,
         remark: "; pieces on the disk are fetched by a kernel worker",
+    },
+    Body {
+        name: "cold file, direct",
+        source: BodySource::File,
+        length: 1 << 20,
+        choice: PathChoice::Direct,
+        remark: "; of a file opened for it (File::direct, put --path direct)",
     },
 ];
 
@@ -106,7 +119,7 @@ fn paths(capabilities: Capabilities) -> Vec<Row> {
             source: body.source,
             length: body.length,
             route,
-            choice: PathChoice::Auto,
+            choice: body.choice,
             capabilities,
             copied_in_a_row: 0,
             avoided: 0,

@@ -55,6 +55,7 @@ fn put_options(options: &Put) -> PutOptions {
         overwrite: options.transfer.overwrite,
         restart: options.transfer.restart,
         verify: options.transfer.verify,
+        cache: options.cache.cache(options.body_path.choice),
         ..PutOptions::default()
     }
 }

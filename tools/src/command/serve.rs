@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringway::{Engine, Listener, block_on};
+use ringway::{Engine, Listener, PathChoice, block_on};
 use ringway_files::{ServeOptions, Server};
 use serde_json::json;
 
@@ -51,6 +51,7 @@ async fn serve(
 ) -> Result<(), Failure> {
     let serve_options = ServeOptions {
         read_only: options.read_only,
+        cache: options.cache.cache(PathChoice::Auto),
         ..ServeOptions::new(&options.root)
     };
     let server = Server::new(engine, serve_options).await?;

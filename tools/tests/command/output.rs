@@ -88,7 +88,7 @@ fn the_probe_tells_capabilities_limits_and_paths() {
     let document = home.run(&["probe", "--json"]).expect(0).document();
     assert_eq!(document["io_uring"], true);
     let paths = document["paths"].as_array().expect("a list");
-    assert_eq!(paths.len(), 20, "five kinds of body on four routes");
+    assert_eq!(paths.len(), 24, "six kinds of body on four routes");
     assert!(
         paths
             .iter()

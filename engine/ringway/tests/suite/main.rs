@@ -15,6 +15,7 @@ mod seeds;
 
 mod bodies;
 mod bulk;
+mod disk;
 mod ends;
 mod flaky;
 mod memory;
@@ -81,6 +82,8 @@ on_both_kernels! {
         batches_beyond_the_cap_arrive_whole_and_in_order_although_connections_are_cut with small_cap,
         of_a_batch_that_is_refused_at_the_cap_only_the_beginning_arrives with small_cap,
         a_batch_that_is_given_up_while_it_waits_leaves_what_was_accepted with small_cap;
+    disk:
+        a_file_that_passes_no_page_cache_arrives_identical_over_cuts with past_the_cache;
     stuck:
         a_very_slow_reader_that_lives_is_never_timed_out with small_window,
         readers_that_never_read_do_not_stop_their_neighbours with small_window;
