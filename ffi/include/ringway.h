@@ -398,6 +398,11 @@ typedef enum ringway_path {
      * Buffers of the arena by zero-copy send, even where the kernel will copy.
      */
     RINGWAY_PATH_ZERO_COPY = 3,
+    /**
+     * Files that pass the page cache (`direct` of `ringway_transfer_options`), also what of them is
+     * in it.
+     */
+    RINGWAY_PATH_DIRECT = 4,
 } ringway_path;
 
 /**
@@ -1234,6 +1239,10 @@ typedef struct ringway_transfer_options {
      * Comes with each event of the transfer.
      */
     uint64_t user_data;
+    /**
+     * Not 0: read and write large files past the page cache (O_DIRECT), where the file system can.
+     */
+    uint64_t direct;
 } ringway_transfer_options;
 
 /**

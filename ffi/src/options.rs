@@ -29,6 +29,9 @@ pub enum ringway_path {
     RINGWAY_PATH_SPLICE = 2,
     /// Buffers of the arena by zero-copy send, even where the kernel will copy.
     RINGWAY_PATH_ZERO_COPY = 3,
+    /// Files that pass the page cache (`direct` of `ringway_transfer_options`), also what of them is
+    /// in it.
+    RINGWAY_PATH_DIRECT = 4,
 }
 
 /// Whether bodies are followed by a checksum, if the peer agrees.
@@ -285,4 +288,6 @@ pub struct ringway_transfer_options {
     pub entries_max: u64,
     /// Comes with each event of the transfer.
     pub user_data: u64,
+    /// Not 0: read and write large files past the page cache (O_DIRECT), where the file system can.
+    pub direct: u64,
 }

@@ -8,7 +8,7 @@ use ringway::{
     AuthenticationMode, BodyChecksum, Capabilities, Capability, Config, ConnectOptions, KeyLimits,
     Keys, ListenOptions, PathChoice, Priority, StreamOptions, WaitMode, WhenFull,
 };
-use ringway_files::{ClientOptions, GetOptions, ListOptions, Overwrite, PutOptions};
+use ringway_files::{ClientOptions, GetOptions, ListOptions, Overwrite, PageCache, PutOptions};
 
 use crate::failure::{Failure, Result};
 use crate::options::{
@@ -325,6 +325,10 @@ impl ringway_transfer_options {
             overwrite: self.overwrite()?,
             restart: self.restart != 0,
             verify: self.verify != 0,
+            cache: match self.direct {
+                0 => PageCache::Used,
+                _ => PageCache::Passed,
+            },
             ..PutOptions::default()
         };
         let (small, large) = (self.small_files_in_flight, self.large_files_in_flight);
@@ -588,16 +592,19 @@ mod tests {
             small_files_in_flight: 3,
             large_files_in_flight: 4,
             entries_max: 5,
+            direct: 1,
         });
         let PutOptions {
             recursive,
             overwrite,
             restart,
             verify,
+            cache,
             small_files_in_flight,
             large_files_in_flight,
         } = given.put().expect("valid");
         assert!(recursive && restart && verify);
+        assert_eq!(cache, PageCache::Passed);
         assert_eq!(overwrite, Overwrite::IfNewer);
         assert_eq!((small_files_in_flight, large_files_in_flight), (3, 4));
         let GetOptions {
@@ -605,10 +612,12 @@ mod tests {
             overwrite,
             restart,
             verify,
+            cache,
             small_files_in_flight,
             large_files_in_flight,
         } = given.get().expect("valid");
         assert!(recursive && restart && verify);
+        assert_eq!(cache, PageCache::Passed);
         assert_eq!(overwrite, Overwrite::IfNewer);
         assert_eq!((small_files_in_flight, large_files_in_flight), (3, 4));
         let ListOptions {
