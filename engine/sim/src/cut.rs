@@ -4,6 +4,7 @@ use ringway_io::{Address, Errno, ShutdownHow};
 
 use crate::HostId;
 use crate::connection::{Connection, Finish, Segment};
+use crate::events::Event;
 use crate::fault::FaultKind;
 use crate::state::State;
 
@@ -38,6 +39,9 @@ pub enum CutKind {
     ResetAt(Side),
     /// Nothing passes any more and nobody is told.
     BlackHole,
+    /// What one end sends from now on comes so much later, ns, and after half of that time this end
+    /// sees a timeout while nothing is taken back: its next connection may overtake what it sent.
+    Late(Side, u64),
 }
 
 /// Which connection a cut waits for.
@@ -99,9 +103,27 @@ impl State {
             CutKind::Reset => FaultKind::CutReset,
             CutKind::ResetAt(_) => FaultKind::CutHalfOpen,
             CutKind::BlackHole => FaultKind::CutBlackHole,
+            CutKind::Late(..) => FaultKind::ConnectionLate,
         };
         self.tally.add(counted, 1);
+        if let CutKind::Late(from, delay_ns) = kind {
+            return self.outdate(connection, from.index(), delay_ns);
+        }
         self.sever(connection, kind);
+    }
+
+    /// Delays what `end` sends from now on, and gives it up there while it is on its way.
+    fn outdate(&mut self, connection: u64, end: usize, delay_ns: u64) {
+        let Some(way) = self.network.direction(connection, end) else {
+            return;
+        };
+        // Segments keep their order: those behind a late one are late too.
+        way.last_arrival_ns = way.last_arrival_ns.max(self.now_ns + delay_ns);
+        let given_up_ns = self.now_ns + delay_ns / 2;
+        self.trace
+            .record(self.now_ns, format_args!("c{connection}.{end} late"));
+        self.events
+            .schedule(given_up_ns, Event::GiveUp { connection, end });
     }
 
     /// Breaks a connection at both ends.
@@ -122,7 +144,7 @@ impl State {
             CutKind::Reset => &[0, 1],
             CutKind::ResetAt(Side::Dialer) => &[0],
             CutKind::ResetAt(Side::Acceptor) => &[1],
-            CutKind::BlackHole => &[],
+            CutKind::BlackHole | CutKind::Late(..) => &[],
         };
         self.trace
             .record(self.now_ns, format_args!("c{connection} cut {kind:?}"));

@@ -49,6 +49,8 @@ pub(crate) enum Event {
         end: usize,
         acked: u64,
     },
+    /// An end gives up; what it has sent stays on its way.
+    GiveUp { connection: u64, end: usize },
 }
 
 /// The queue of what will happen.

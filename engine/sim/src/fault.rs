@@ -51,6 +51,8 @@ pub enum FaultKind {
     CutHalfOpen,
     /// A connection became a black hole.
     CutBlackHole,
+    /// What one end had sent was late, and could be overtaken by its next connection.
+    ConnectionLate,
     /// Nothing passed between two hosts for a while.
     Partition,
     /// A disk gave or took less than asked.
@@ -100,6 +102,7 @@ impl FaultKind {
             Self::CutReset => "cut_reset",
             Self::CutHalfOpen => "cut_half_open",
             Self::CutBlackHole => "cut_black_hole",
+            Self::ConnectionLate => "connection_late",
             Self::Partition => "partition",
             Self::DiskShort => "disk_short",
             Self::DiskError => "disk_error",

@@ -136,6 +136,10 @@ impl State {
                 end,
                 acked,
             } => self.on_user_timeout(connection, end, acked),
+            Event::GiveUp { connection, end } => {
+                self.kill_end(connection, end, Errno::ETIMEDOUT);
+                self.forget_if_closed(connection);
+            }
         }
     }
 

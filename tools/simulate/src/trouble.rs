@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ringway::Session;
-use ringway_sim::{CutKind, CutTarget, Side};
+use ringway_sim::{ConnectionId, CutKind, CutTarget, Side};
 
 use crate::draw::Draw;
 use crate::scene::Scene;
@@ -30,9 +30,10 @@ impl Trouble {
     pub fn make(self, scene: &mut Scene, sessions: &[Session], draw: &mut Draw) {
         for _ in 0..self.events {
             scene.run_for(Duration::from_micros(1 + draw.size(self.pause_us_max)));
-            match draw.below(10) {
+            match draw.below(12) {
                 0..8 => cut(scene, draw),
                 8 => partition(scene, draw),
+                9 | 10 if !sessions.is_empty() => overtake(scene, &draw.pick(sessions), draw),
                 _ if sessions.is_empty() => cut(scene, draw),
                 _ => draw.pick(sessions).reconnect_now(),
             }
@@ -67,6 +68,53 @@ pub fn cut(scene: &Scene, draw: &mut Draw) {
     let arrived = connection.arrived[usize::from(from == Side::Acceptor)];
     let offset = arrived + draw.size(200_000);
     world.cut_at(CutTarget::Connection(connection.id), from, offset, kind);
+}
+
+/// Bytes that a dialer says before it proves who it is, and with the proof (WIRE.md, W-1): what is
+/// late in between is decided about when it comes.
+const HELLO_BYTES: u64 = 94;
+const HELLO_AND_PROOF_BYTES: u64 = 191;
+
+/// How often, and how long in all, it is looked whether a bulk connection is being dialled: several
+/// round trips of most drawn links.
+const BULK_DIAL_LOOKS: u32 = 50;
+const BULK_DIAL_LOOKS_EVERY: Duration = Duration::from_micros(100);
+
+/// What a dialer has said last is still on its way while it gives up and makes its next attempt: it
+/// may arrive behind what that one says, of an epoch that is gone.
+fn overtake(scene: &mut Scene, session: &Session, draw: &mut Draw) {
+    let delay_ns = draw.pick(&[5_000_000, 50_000_000, 200_000_000, 800_000_000]);
+    let late = CutKind::Late(Side::Dialer, delay_ns / 2 + draw.below(delay_ns));
+    let offset = HELLO_BYTES + draw.below(HELLO_AND_PROOF_BYTES - HELLO_BYTES);
+    // Now and then it is not the message connection that is late, but the bulk one behind it.
+    let target = match draw.chance(50) {
+        true => CutTarget::Next,
+        false => bulk_dial(scene, session).map_or(CutTarget::Next, CutTarget::Connection),
+    };
+    scene.world.cut_at(target, Side::Dialer, offset, late);
+    session.reconnect_now();
+    scene.run_for(Duration::from_micros(draw.size(10_000)));
+    if draw.chance(30) {
+        session.reconnect_now();
+    }
+}
+
+/// Dials anew, and waits for the second connection that this leads to while its dialer has not
+/// proven anything yet.
+fn bulk_dial(scene: &mut Scene, session: &Session) -> Option<ConnectionId> {
+    let newest = |scene: &Scene| scene.world.connections().last().map(|it| it.id);
+    let before = newest(scene);
+    session.reconnect_now();
+    for _ in 0..BULK_DIAL_LOOKS {
+        scene.run_for(BULK_DIAL_LOOKS_EVERY);
+        let connections = scene.world.connections();
+        let new = connections.iter().filter(|it| Some(it.id) > before);
+        let second = new.skip(1).find(|it| it.arrived[0] <= HELLO_BYTES);
+        if let Some(second) = second {
+            return Some(second.id);
+        }
+    }
+    None
 }
 
 /// Lets nothing pass between the hosts for a while.

@@ -54,6 +54,28 @@ fn the_next_connection_can_be_cut_before_it_exists() {
 }
 
 #[test]
+fn what_an_end_sent_arrives_behind_what_its_next_connection_says() {
+    let mut scene = Scene::new(1, WorldConfig::calm(), 2);
+    let old = scene.pair("10.0.0.2:7400");
+    let id = scene.world.connections()[0].id;
+    let late = CutKind::Late(Side::Dialer, 1_000_000_000);
+    scene.world.cut(id, late);
+    scene.send(0, &old.dialer, b"old");
+    let new = scene.pair("10.0.0.2:7401");
+    scene.send(0, &new.dialer, b"new");
+    assert_eq!(scene.receive(1, &new.acceptor, 3), Ok(b"new".to_vec()));
+    assert_eq!(scene.world.connections()[0].arrived, [0, 0]);
+    // The dialer has given up, and nobody was told: what it sent comes all the same.
+    let (_, ending) = scene.receive_all(0, &old.dialer, 1);
+    assert_eq!(ending, Ending::Error(Errno::ETIMEDOUT));
+    let (received, ending) = scene.receive_all(1, &old.acceptor, 4);
+    assert_eq!((&received[..], ending), (&b"old"[..], Ending::Rest));
+    assert_eq!(scene.world.faults()["connection_late"], 1);
+    drop((old, new));
+    scene.assert_clean();
+}
+
+#[test]
 fn a_reset_is_seen_at_once_and_a_black_hole_never() {
     for (kind, told) in [
         (CutKind::Reset, [true, true]),

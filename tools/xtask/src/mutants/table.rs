@@ -13,7 +13,7 @@ pub struct Mutant {
 }
 
 /// All of them.
-pub const MUTANTS: [Mutant; 11] = [
+pub const MUTANTS: [Mutant; 13] = [
     Mutant {
         name: "ack_off_by_one",
         what: "one byte more is acked than was received",
@@ -33,6 +33,16 @@ pub const MUTANTS: [Mutant; 11] = [
         name: "ack_before_fencing",
         what: "a connection is attached while ops of an older one are under way",
         seeds_max: 500,
+    },
+    Mutant {
+        name: "stale_epoch_accepted",
+        what: "a connection is attached that is older than the present one",
+        seeds_max: 200,
+    },
+    Mutant {
+        name: "bulk_epoch_not_checked",
+        what: "a bulk connection of another epoch is attached",
+        seeds_max: 1000,
     },
     Mutant {
         name: "lease_freed_at_notification",
