@@ -79,7 +79,8 @@ pub fn run_fresh(workspace: &Workspace, seeds: u64) -> Result<()> {
         .stream()
 }
 
-fn build() -> Invocation {
+/// Builds the program, optimised.
+pub fn build() -> Invocation {
     Invocation::cargo().args(["build", "--profile", "campaign", "-p", "ringway-simulate"])
 }
 
