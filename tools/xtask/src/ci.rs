@@ -7,6 +7,7 @@
 //! [`test_programs`] again, without some kernel feature and without any privilege.
 
 mod c_interface;
+mod left_out;
 mod mask;
 mod ordinary_user;
 mod skip_file;

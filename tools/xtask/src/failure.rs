@@ -33,6 +33,9 @@ pub enum Failure {
     /// Tests did not run where all of them must.
     #[error("{} skipped or ignored; on this machine none may be:{}", count(.0.len(), "test"), list(.0))]
     Skipped(Vec<String>),
+    /// A row of the table of what runs leave out fits nothing.
+    #[error("nothing is left out by this row of tools/xtask/src/ci/left_out.rs: {line}")]
+    NothingLeftOut { line: String },
     /// The ordinary user can reach the tests in no way.
     #[error("uid {uid} can read neither {} nor what was built there, not even with CAP_DAC_READ_SEARCH", path.display())]
     Unreachable { uid: u32, path: PathBuf },

@@ -47,8 +47,8 @@ fn run_as(user: User, memlock_bytes: u64, programs: &TestPrograms) -> Result<()>
         .command(memlock_bytes)
         .scratch_env("HOME", &home)
         .scratch_env("TMPDIR", &home);
-    TestRun::of(programs.commands(&start))
-        .excusing(EXCUSE)
+    TestRun::of(programs.commands(&start)?)
+        .excusing(&[EXCUSE])
         .run()
 }
 

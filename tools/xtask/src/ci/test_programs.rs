@@ -7,6 +7,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use super::left_out;
 use crate::artifact::{self, Executable};
 use crate::failure::Result;
 use crate::invocation::Invocation;
@@ -39,11 +40,15 @@ impl TestPrograms {
         all.map(|executable| executable.path.as_path())
     }
 
-    /// One command for each test program: `start`, with the program as its last argument, and with
-    /// what cargo tells a test.
-    pub fn commands(&self, start: &Invocation) -> Vec<Invocation> {
-        let command = |test| self.command(start.clone(), test);
-        self.tests.iter().map(command).collect()
+    /// One command for each test program that [`left_out`] leaves something of: `start`, with the
+    /// program as its last argument, and with what cargo tells a test.
+    ///
+    /// # Errors
+    /// As [`left_out::choose`].
+    pub fn commands(&self, start: &Invocation) -> Result<Vec<Invocation>> {
+        let chosen = left_out::choose(&self.tests)?.into_iter();
+        let command = |(test, words)| self.command(start.clone(), test).args::<Vec<String>>(words);
+        Ok(chosen.map(command).collect())
     }
 
     fn command(&self, start: Invocation, test: &Executable) -> Invocation {

@@ -10,7 +10,7 @@ use crate::invocation::Invocation;
 /// Commands that run tests, judged together.
 pub struct TestRun {
     commands: Vec<Invocation>,
-    excuse: Option<&'static str>,
+    excuses: &'static [&'static str],
 }
 
 impl TestRun {
@@ -23,14 +23,14 @@ impl TestRun {
     pub fn of(commands: Vec<Invocation>) -> Self {
         Self {
             commands,
-            excuse: None,
+            excuses: &[],
         }
     }
 
-    /// Accepts a skipped test if its reason contains this word. Only for runs that take something
-    /// away which the plain run has.
-    pub fn excusing(mut self, word: &'static str) -> Self {
-        self.excuse = Some(word);
+    /// Accepts a skipped test if its reason contains one of these words. Only for runs that take
+    /// something away which the plain run has.
+    pub fn excusing(mut self, words: &'static [&'static str]) -> Self {
+        self.excuses = words;
         self
     }
 
@@ -69,16 +69,16 @@ impl TestRun {
         Err(Failure::Skipped(missing))
     }
 
-    /// Whether the reason in `SKIP <test>: <reason>` has the word.
+    /// Whether the reason in `SKIP <test>: <reason>` has one of the words.
     fn excuses(&self, line: &str) -> bool {
         let reason = line
             .strip_prefix("SKIP ")
             .and_then(|rest| rest.split_once(": "));
-        let (Some(word), Some((_, reason))) = (self.excuse, reason) else {
+        let Some((_, reason)) = reason else {
             return false;
         };
         let mut words = reason.split(|c: char| !c.is_alphanumeric() && c != '_');
-        words.any(|found| found == word)
+        words.any(|found| self.excuses.contains(&found))
     }
 }
 
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn only_the_reason_excuses_and_only_as_a_whole_word() {
-        let run = shell("").excusing("send_zc");
+        let run = shell("").excusing(&["splice", "send_zc"]);
         assert!(run.excuses("SKIP zero_copy: needs send_zc, masked"));
         for line in [
             "SKIP send_zc: needs luck",
