@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
+use ringway::{Config, Engine, ListenOptions, block_on};
+use ringway_files::{ServeOptions, Server};
 use tempfile::TempDir;
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
@@ -127,6 +130,33 @@ fn what_was_finished_arrives_though_its_handle_was_freed_at_once() {
 #[test]
 fn files_and_lent_memory_arrive_and_come_back() {
     check("files", &ADDRESS, &[]);
+}
+
+#[test]
+fn files_go_to_and_from_a_service_with_their_progress_in_both_loop_modes() {
+    let served = tempfile::tempdir().expect("a scratch directory");
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let source = scratch.path().join("source");
+    let bytes: Vec<u8> = (0..24_000_000_u32).map(|at| (at / 251) as u8).collect();
+    std::fs::write(&source, bytes).expect("a source");
+    let engine = Engine::start(Config {
+        shards: 1,
+        ..Config::default()
+    });
+    let engine = engine.expect("the engine starts");
+    let listening = engine.listen("127.0.0.1:0", ListenOptions::insecure());
+    let listener = block_on(listening).expect("a listener");
+    let address = listener.address().to_string();
+    let server = Server::new(&engine, ServeOptions::new(served.path()));
+    let server = block_on(server).expect("a server");
+    let serve = move || async move {
+        // It ends with the engine.
+        let _ = server.serve(&listener).await;
+    };
+    engine.spawn_on(0, serve).expect("the shard is there");
+    let paths = [source.as_path(), scratch.path()].map(|path| path.to_string_lossy().into_owned());
+    check("transfers", &ADDRESS, &[&address, &paths[0], &paths[1]]);
+    block_on(engine.shutdown(Duration::from_secs(1)));
 }
 
 #[test]
