@@ -52,6 +52,7 @@ static int receive(ringway_engine *engine, const char *address)
     options.struct_size = sizeof options;
     options.keys = keys;
     check(engine, 0, "listen", ringway_listen(engine, address, &options, &listener));
+    ringway_keys_free(keys);
     ringway_listener_address(engine, listener, text, sizeof text);
     fprintf(stderr, "listening on %s\n", text);
     for (;;) {
