@@ -57,12 +57,12 @@ pub const MUTANTS: [Mutant; 13] = [
     Mutant {
         name: "reset_credit_not_returned",
         what: "what a reset leaves out is never granted again",
-        seeds_max: 100,
+        seeds_max: 500,
     },
     Mutant {
         name: "lost_credit_not_restated",
         what: "a grant of session credit that was lost with its connection is not said again",
-        seeds_max: 100,
+        seeds_max: 500,
     },
     Mutant {
         name: "lost_finish_not_restated",
