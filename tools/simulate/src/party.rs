@@ -54,6 +54,21 @@ impl Party {
         }
     }
 
+    /// The same for bodies: one in three files passes the page cache, whichever by its name.
+    pub(crate) async fn open_for_bodies(&self, path: &str, how: OpenHow) -> File {
+        let file = self.open(path, how).await;
+        if path.bytes().map(u32::from).sum::<u32>() % 3 != 0 {
+            return file;
+        }
+        loop {
+            match file.direct().await {
+                Ok(direct) => return direct,
+                Err(ringway::Error::Kernel { .. }) => self.pause(Duration::from_millis(10)).await,
+                Err(error) => panic!("{path} does not open past the cache: {error}"),
+            }
+        }
+    }
+
     pub(crate) async fn pause(&self, pause: Duration) {
         self.engine.sleep(pause).await.expect("the engine lives");
     }

@@ -32,7 +32,8 @@ impl<'a> Reader<'a> {
     pub(crate) async fn new(party: &'a Party, stream: &'a Stream, key: WayKey, way: Way) -> Self {
         let path = format!("/{}/into-{key}", party.name);
         let sink = if matches!(way.taking, Taking::File | Taking::Mixed) {
-            let file = party.open(&path, OpenHow::READ_WRITE_CREATE).await;
+            let how = OpenHow::READ_WRITE_CREATE;
+            let file = party.open_for_bodies(&path, how).await;
             Some((file, path))
         } else {
             None

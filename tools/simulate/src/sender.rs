@@ -106,5 +106,5 @@ async fn source_file(party: &Party, key: WayKey, way: &Way) -> Option<File> {
     let path = format!("/{}/from-{key}", party.name);
     let bytes = content(key.content(), 0, way.length() as usize);
     party.disk.plant_file(&path, bytes);
-    Some(party.open(&path, OpenHow::READ).await)
+    Some(party.open_for_bodies(&path, OpenHow::READ).await)
 }
