@@ -123,7 +123,8 @@ impl Committer {
     }
 }
 
-/// A new partial file, if there was none and no sidecar of a larger one either.
+/// A new partial file, if there was none and no sidecar of a larger one either, not even one that a
+/// crash has left without its partial file (seed 8000000404).
 async fn open_fresh(small: &SmallFile) -> Result<Option<File>, Halt> {
     let how = OpenHow {
         exclusive: true,
@@ -135,9 +136,10 @@ async fn open_fresh(small: &SmallFile) -> Result<Option<File>, Halt> {
         name,
         shown,
     } = &small.target;
-    let sidecar = names::sidecar(name);
-    if let Ok(_there) = directory.stat(sidecar).await {
-        return Ok(None);
+    for sidecar in [names::sidecar(name), names::sidecar_new(name)] {
+        if let Ok(_there) = directory.stat(sidecar).await {
+            return Ok(None);
+        }
     }
     match directory.open(names::partial(name), how).await {
         Err(error) if is_errno(&error, Errno::EEXIST) => Ok(None),

@@ -320,3 +320,15 @@ fn a_partial_file_that_somebody_cut_is_not_trusted() {
     assert_eq!(report.resumed_from_bytes, 0);
     assert!(fs::read(world.root("there")).expect("there") == noise(11, SIZE));
 }
+
+#[test]
+fn a_sidecar_that_a_crash_left_alone_goes_with_the_next_file_however_small() {
+    for size in [100, SIZE] {
+        let world = World::new();
+        write(&world.local("f"), &noise(12, size));
+        write(&world.root(".there.ringway-sidecar-new"), b"torn");
+        world.put(&["f"], "there").expect("put");
+        assert!(fs::read(world.root("there")).expect("there") == noise(12, size));
+        assert!(leftovers(&world.root("")).is_empty());
+    }
+}
