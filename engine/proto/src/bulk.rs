@@ -105,8 +105,7 @@ impl Session {
             let text = "this session was agreed to have one connection (W-1.9)";
             return Err(Refusal::new(RefusalCode::Unsupported, text));
         }
-        let is_of_epoch = epoch == self.epoch || cfg!(ringway_mutant = "bulk_epoch_not_checked");
-        if !self.is_attached || !is_of_epoch {
+        if !self.is_attached || epoch != self.epoch {
             return Err(Refusal::other_epoch(epoch, self.epoch));
         }
         let (held, allowed) = (self.bulk_links() as u64, self.bulk_allowed());
@@ -134,9 +133,7 @@ impl Session {
                 expected: self.id,
             });
         }
-        let is_of_epoch =
-            established.epoch == self.epoch || cfg!(ringway_mutant = "bulk_epoch_not_checked");
-        if !self.is_attached || !is_of_epoch {
+        if !self.is_attached || established.epoch != self.epoch {
             let (got, current) = (established.epoch.0, self.epoch.0);
             return Err(SessionError::OtherEpoch { got, current });
         }

@@ -13,7 +13,7 @@ pub struct Mutant {
 }
 
 /// All of them.
-pub const MUTANTS: [Mutant; 13] = [
+pub const MUTANTS: [Mutant; 12] = [
     Mutant {
         name: "ack_off_by_one",
         what: "one byte more is acked than was received",
@@ -38,11 +38,6 @@ pub const MUTANTS: [Mutant; 13] = [
         name: "stale_epoch_accepted",
         what: "a connection is attached that is older than the present one",
         seeds_max: 200,
-    },
-    Mutant {
-        name: "bulk_epoch_not_checked",
-        what: "a bulk connection of another epoch is attached",
-        seeds_max: 1000,
     },
     Mutant {
         name: "lease_freed_at_notification",
