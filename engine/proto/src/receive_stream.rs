@@ -99,6 +99,14 @@ impl ReceiveStream {
         }
     }
 
+    /// A finish that was not reached went with its connection: the peer says it again, or where else
+    /// the direction ends, if its source has failed meanwhile.
+    pub(crate) fn forget_finish(&mut self) {
+        if let ReceiveEnd::Finish { is_told: false, .. } = self.end {
+            self.end = ReceiveEnd::Open;
+        }
+    }
+
     /// The finish is reached now: its status, once.
     pub(crate) fn reach_finish(&mut self) -> Option<(Status, u64)> {
         match &mut self.end {

@@ -141,6 +141,7 @@ impl Session {
             return;
         }
         state.send.rewind();
+        state.receive.forget_finish();
         state.owes.finish = false;
         state.owes.reset = matches!(state.send.end, SendEnd::Reset(..)) && !state.send.is_end_acked;
         state.owes.stop = state.receive.stop.is_some() && !state.receive.has_ended();

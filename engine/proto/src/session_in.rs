@@ -200,6 +200,7 @@ impl Session {
         frame: u8,
         offset: u64,
     ) -> Result<bool, Violation> {
+        self.renew(id);
         if let Some(state) = self.streams.get_mut(&id) {
             state.is_known = true;
             return Ok(true);

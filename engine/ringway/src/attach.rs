@@ -155,6 +155,7 @@ impl<K: Kernel> Shard<K> {
                 connection: None,
                 bulk: Vec::new(),
                 fencing: Vec::new(),
+                are_streams_told: false,
                 pending: None,
                 redial,
                 dial: None,
@@ -499,6 +500,7 @@ impl<K: Kernel> Shard<K> {
         let Some(session) = self.sessions.get_mut(key.0) else {
             return;
         };
+        session.are_streams_told = true;
         session.shared.streams.end(error.clone());
         session.bodies.clear();
         for (_, reply) in session.opens.drain(..) {
@@ -520,6 +522,7 @@ impl<K: Kernel> Shard<K> {
     fn forget_if_over(&mut self, key: SessionKey) {
         let is_over = self.sessions.get(key.0).is_some_and(|session| {
             matches!(session.shared.state(), SessionState::Ended(_))
+                && session.are_streams_told
                 && session.fencing.is_empty()
                 && session.connection.is_none()
         });

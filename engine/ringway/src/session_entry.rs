@@ -92,6 +92,8 @@ pub(crate) struct SessionEntry {
     pub(crate) retained: Option<RetainedShare>,
     /// Attached more than once.
     pub(crate) has_attached: bool,
+    /// Whoever waited for its streams was told of its end: it may be forgotten.
+    pub(crate) are_streams_told: bool,
 }
 
 impl SessionEntry {
