@@ -55,15 +55,9 @@ fn choice<T: Copy>(what: &str, number: u32, choices: &[T]) -> Result<T> {
     chosen.ok_or_else(|| Failure::argument(format!("{what}: {number} is not within 0 to {last}")))
 }
 
+/// The numbers of `ringway_path` are the places in the list.
 fn path(number: u32) -> Result<PathChoice> {
-    let choices = [
-        PathChoice::Auto,
-        PathChoice::Copy,
-        PathChoice::Splice,
-        PathChoice::ZeroCopy,
-        PathChoice::Direct,
-    ];
-    choice("path", number, &choices)
+    choice("path", number, &PathChoice::ALL)
 }
 
 fn path_or_engines(number: u32) -> Result<Option<PathChoice>> {

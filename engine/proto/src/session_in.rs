@@ -200,9 +200,12 @@ impl Session {
         frame: u8,
         offset: u64,
     ) -> Result<bool, Violation> {
-        self.renew(id);
+        let set = self.set;
         if let Some(state) = self.streams.get_mut(&id) {
             state.is_known = true;
+            if state.set != set {
+                self.renew(id);
+            }
             return Ok(true);
         }
         let (is_ours, index) = (id.opener() == self.side, id.index());

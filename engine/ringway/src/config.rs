@@ -137,10 +137,11 @@ impl FromStr for PathChoice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        let known = || Self::ALL.map(Self::name).join(", ");
         Self::ALL
             .into_iter()
             .find(|choice| choice.name() == text)
-            .ok_or_else(|| format!("`{text}` is none of auto, copy, splice, zerocopy, direct"))
+            .ok_or_else(|| format!("`{text}` is none of {}", known()))
     }
 }
 

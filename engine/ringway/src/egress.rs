@@ -200,7 +200,7 @@ impl<K: Kernel> Shard<K> {
             (_, PathChoice::Direct) if !payload.is_direct_file() => PathChoice::Auto,
             (_, path) => path,
         };
-        let question = self.question(connection, choice, &payload, offer.length);
+        let question = self.question(connection, choice, payload.source(), offer.length);
         let path = explain_path(&question).path;
         match payload {
             Payload::File(range) => {
@@ -236,15 +236,11 @@ impl<K: Kernel> Shard<K> {
         &self,
         connection: &Connection,
         choice: PathChoice,
-        payload: &Payload,
+        source: BodySource,
         length: u64,
     ) -> PathQuestion {
         PathQuestion {
-            source: match payload {
-                Payload::Bytes(_) => BodySource::Bytes,
-                Payload::Lease(_) => BodySource::Lease,
-                Payload::File(_) => BodySource::File,
-            },
+            source,
             length,
             route: connection.route,
             choice,

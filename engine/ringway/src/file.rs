@@ -118,7 +118,7 @@ impl Directory {
     pub async fn open_directory(&self, path: impl AsRef<Path>) -> Result<Self, Error> {
         let file = self.open(path, OpenHow::DIRECTORY).await?;
         Ok(Self {
-            place: ringway_io::Directory::Beneath(file.open.descriptor.clone()),
+            place: ringway_io::Directory::Beneath(file.descriptor().clone()),
             mailbox: self.mailbox.clone(),
         })
     }
@@ -279,14 +279,14 @@ impl File {
     /// # Errors
     /// [`Error::Kernel`] with `EINVAL` where the file system has no such I/O.
     pub async fn direct(&self) -> Result<Self, Error> {
-        let file = self.open.descriptor.clone();
+        let file = self.descriptor().clone();
         let op = Op::Blocking(BlockingCall::OpenDirect { file });
         let Payload::Descriptor(direct) = self.run("open past the page cache", op).await?.payload
         else {
             return Err(Error::EngineStopped);
         };
         let open = OpenFile {
-            descriptor: self.open.descriptor.clone(),
+            descriptor: self.descriptor().clone(),
             direct: Some(direct),
         };
         Ok(Self {
@@ -320,7 +320,7 @@ impl File {
     /// # Errors
     /// [`Error::Kernel`].
     pub async fn stat(&self) -> Result<FileStat, Error> {
-        let file = self.open.descriptor.clone();
+        let file = self.descriptor().clone();
         stat_of(&self.run("stat", Op::StatDescriptor { file }).await?)
     }
 
@@ -335,7 +335,7 @@ impl File {
         while filled < memory.len() {
             let all = filled..memory.len();
             let op = Op::Read {
-                file: self.open.descriptor.clone(),
+                file: self.descriptor().clone(),
                 offset: offset + filled as u64,
                 buffer: BufferMut::heap(memory).with_range(all),
             };
@@ -365,7 +365,7 @@ impl File {
         let mut written = 0;
         while written < bytes.len() {
             let op = Op::Write {
-                file: self.open.descriptor.clone(),
+                file: self.descriptor().clone(),
                 offset: offset + written as u64,
                 buffer: BufferRef::Bytes(bytes.slice(written..)),
             };
@@ -385,7 +385,7 @@ impl File {
     /// # Errors
     /// [`Error::Kernel`]: after it, what was written may be lost.
     pub async fn sync(&self, data_only: bool) -> Result<(), Error> {
-        let file = self.open.descriptor.clone();
+        let file = self.descriptor().clone();
         self.run("sync", Op::Sync { file, data_only })
             .await
             .map(drop)
@@ -396,7 +396,7 @@ impl File {
     /// # Errors
     /// [`Error::Kernel`].
     pub async fn truncate(&self, length: u64) -> Result<(), Error> {
-        let file = self.open.descriptor.clone();
+        let file = self.descriptor().clone();
         let op = Op::Blocking(BlockingCall::Truncate { file, length });
         self.run("truncate", op).await.map(drop)
     }
@@ -406,7 +406,7 @@ impl File {
     /// # Errors
     /// [`Error::Kernel`]: `ENOSPC`; `EOPNOTSUPP` where the file system cannot.
     pub async fn allocate(&self, length: u64) -> Result<(), Error> {
-        let file = self.open.descriptor.clone();
+        let file = self.descriptor().clone();
         let op = Op::Blocking(BlockingCall::Allocate { file, length });
         self.run("allocate", op).await.map(drop)
     }
@@ -421,7 +421,7 @@ impl File {
         modified_ns: Option<i128>,
     ) -> Result<(), Error> {
         let op = Op::Blocking(BlockingCall::SetAttributes {
-            file: self.open.descriptor.clone(),
+            file: self.descriptor().clone(),
             mode,
             modified_ns,
         });
@@ -433,7 +433,7 @@ impl File {
     /// # Errors
     /// [`Error::Kernel`] with `EAGAIN` when another open file holds it.
     pub async fn lock(&self) -> Result<(), Error> {
-        let file = self.open.descriptor.clone();
+        let file = self.descriptor().clone();
         let op = Op::Blocking(BlockingCall::Lock { file });
         self.run("lock", op).await.map(drop)
     }

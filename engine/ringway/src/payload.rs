@@ -4,6 +4,7 @@ use bytes::Bytes;
 use ringway_io::Lease;
 
 use crate::File;
+use crate::path_table::BodySource;
 
 /// The content of one [`crate::Stream::send`].
 ///
@@ -49,6 +50,15 @@ impl Payload {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// What the path table looks at.
+    pub(crate) fn source(&self) -> BodySource {
+        match self {
+            Self::Bytes(_) => BodySource::Bytes,
+            Self::Lease(_) => BodySource::Lease,
+            Self::File(_) => BodySource::File,
+        }
     }
 
     /// Whether it is part of a file that may be read past the page cache.

@@ -23,7 +23,7 @@ use ringway_proto::{BodyId, Offer, Trailer};
 use crate::config::PathChoice;
 use crate::connection::ConnectionKey;
 use crate::egress::Take;
-use crate::path_table::{BodySource, PathQuestion, explain_path};
+use crate::path_table::{BodySource, explain_path};
 use crate::payload::FileRange;
 use crate::purpose::Purpose;
 use crate::session::SessionKey;
@@ -227,15 +227,7 @@ impl<K: Kernel> Shard<K> {
         let Some(connection) = self.connections.get(key.0) else {
             return BodyPath::DirectRead;
         };
-        let question = PathQuestion {
-            source: BodySource::Lease,
-            length,
-            route: connection.route,
-            choice: PathChoice::Auto,
-            capabilities: self.kernel.capabilities(),
-            copied_in_a_row: connection.egress.zero_copy.copied_in_a_row,
-            avoided: connection.egress.zero_copy.avoided,
-        };
+        let question = self.question(connection, PathChoice::Auto, BodySource::Lease, length);
         match explain_path(&question).path {
             BodyPath::ZeroCopy => BodyPath::ZeroCopy,
             _ => BodyPath::DirectRead,

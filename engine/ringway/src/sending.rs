@@ -140,9 +140,6 @@ impl<K: Kernel> Shard<K> {
                     reply,
                 });
             }
-            Err(SendError::Blocked { retained, allowed }) => {
-                drop(reply.send(Err(Error::RetentionFull { retained, allowed })));
-            }
             Err(error) => drop(reply.send(Err(Error::from(error)))),
         }
         Ok(())
@@ -172,10 +169,6 @@ impl<K: Kernel> Shard<K> {
                         records.push_front(record);
                     }
                     return Err(PendingSend::Records { records, reply });
-                }
-                Err(SendError::Blocked { retained, allowed }) => {
-                    end = Err(Error::RetentionFull { retained, allowed });
-                    break;
                 }
                 Err(error) => {
                     end = Err(Error::from(error));

@@ -249,10 +249,12 @@ impl<K: Kernel> Shard<K> {
     }
 
     fn wait(&mut self) -> Wait {
-        let can_peek = self.kernel.has_news().is_some();
-        if self.is_idle() && self.vigil.looks_again(self.now.as_ns(), can_peek) {
-            self.statistics.peeks += 1;
-            return Wait::No;
+        if self.is_idle() {
+            let can_peek = self.kernel.has_news().is_some();
+            if self.vigil.looks_again(self.now.as_ns(), can_peek) {
+                self.statistics.peeks += 1;
+                return Wait::No;
+            }
         }
         if !self.announce_sleep(|| false) {
             return Wait::No;
