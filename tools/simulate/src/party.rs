@@ -45,13 +45,9 @@ impl Party {
 
     /// Opens a file that must open in the end, whatever fails meanwhile.
     pub(crate) async fn open(&self, path: &str, how: OpenHow) -> File {
-        loop {
-            match self.engine.ambient().open(path, how).await {
-                Ok(file) => return file,
-                Err(ringway::Error::Kernel { .. }) => self.pause(Duration::from_millis(10)).await,
-                Err(error) => panic!("{path} does not open: {error}"),
-            }
-        }
+        // Each attempt anew: they go to the shards in turn.
+        self.insist(path, async || self.engine.ambient().open(path, how).await)
+            .await
     }
 
     /// The same for bodies: one in three files passes the page cache, whichever by its name.
@@ -60,11 +56,19 @@ impl Party {
         if path.bytes().map(u32::from).sum::<u32>() % 3 != 0 {
             return file;
         }
+        self.insist(path, async || file.direct().await).await
+    }
+
+    async fn insist(
+        &self,
+        path: &str,
+        attempt: impl AsyncFn() -> Result<File, ringway::Error>,
+    ) -> File {
         loop {
-            match file.direct().await {
-                Ok(direct) => return direct,
+            match attempt().await {
+                Ok(file) => return file,
                 Err(ringway::Error::Kernel { .. }) => self.pause(Duration::from_millis(10)).await,
-                Err(error) => panic!("{path} does not open past the cache: {error}"),
+                Err(error) => panic!("{path} does not open: {error}"),
             }
         }
     }

@@ -42,24 +42,18 @@ pub fn executables(build: &Invocation) -> Result<Vec<Executable>> {
 
 /// Builds one program and returns its path.
 pub fn program(build: &Invocation, name: &str) -> Result<PathBuf> {
-    let built = executables(build)?;
-    let program = built
-        .into_iter()
-        .find(|executable| executable.name == name && !executable.is_test);
-    program
-        .map(|executable| executable.path)
-        .ok_or_else(|| Failure::NoExecutable {
-            line: build.to_string(),
-            name: name.to_owned(),
-        })
+    find(build, |it| it.name == name && !it.is_test, name)
 }
 
-/// Builds one benchmark and returns its path. To cargo it is a test, whether or not it has a
-/// harness.
-pub fn bench(build: &Invocation, name: &str) -> Result<PathBuf> {
-    let built = executables(build)?;
-    let bench = built.into_iter().find(|executable| executable.name == name);
-    bench
+/// Builds one benchmark or test program and returns its path. To cargo a benchmark is a test,
+/// whether or not it has a harness.
+pub fn bench_or_test(build: &Invocation, name: &str) -> Result<PathBuf> {
+    find(build, |it| it.name == name, name)
+}
+
+fn find(build: &Invocation, is_it: impl Fn(&Executable) -> bool, name: &str) -> Result<PathBuf> {
+    let found = executables(build)?.into_iter().find(is_it);
+    found
         .map(|executable| executable.path)
         .ok_or_else(|| Failure::NoExecutable {
             line: build.to_string(),

@@ -72,7 +72,7 @@ pub fn run(options: &Options) -> Result<()> {
         "--bench",
         "compare",
     ]);
-    let program = artifact::bench(&build, "compare")?;
+    let program = artifact::bench_or_test(&build, "compare")?;
     Invocation::new(program).args(options.arguments()).stream()
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::artifact;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::guest::{Guest, Network, Proof, Series, Task, words};
 use crate::invocation::Invocation;
 use crate::workspace::Workspace;
@@ -56,11 +56,5 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 fn build_test() -> Result<PathBuf> {
     let build = Invocation::cargo().args(["test", "-p", "ringway", "--test", PROGRAM, "--no-run"]);
     println!("{build}");
-    let built = artifact::executables(&build)?;
-    let program = built.into_iter().find(|each| each.name == PROGRAM);
-    let missing = || Failure::NoExecutable {
-        line: build.to_string(),
-        name: PROGRAM.to_owned(),
-    };
-    program.map(|program| program.path).ok_or_else(missing)
+    artifact::bench_or_test(&build, PROGRAM)
 }

@@ -19,6 +19,11 @@ fn record(index: u64) -> Bytes {
     pattern(index, 0, length).into()
 }
 
+/// Of the first `count` records together.
+fn bytes_of(count: u64) -> u64 {
+    (0..count).map(|index| record(index).len() as u64).sum()
+}
+
 /// Takes records in batches and compares them; how many, until the end.
 async fn compare(stream: &Stream, count_max: usize) -> u64 {
     let (mut records, mut index) = (Vec::new(), 0);
@@ -43,13 +48,8 @@ pub async fn batches_beyond_the_cap_arrive_whole_and_in_order_although_connectio
         let first = near.send_records((0..COUNT).map(record));
         let second = near.send_records((COUNT..2 * COUNT).map(record));
         let (first, second) = both(first, second).await;
-        let bytes = |count| {
-            (0..count)
-                .map(|index| record(index).len() as u64)
-                .sum::<u64>()
-        };
-        assert_eq!(first, Ok(bytes(COUNT) + 5));
-        assert_eq!(second, Ok(bytes(2 * COUNT) + 5));
+        assert_eq!(first, Ok(bytes_of(COUNT) + 5));
+        assert_eq!(second, Ok(bytes_of(2 * COUNT) + 5));
         near.finish(Status::ok()).await.expect("finishes");
     };
     let cut = async {
@@ -60,6 +60,14 @@ pub async fn batches_beyond_the_cap_arrive_whole_and_in_order_although_connectio
     };
     let ((), (taken, ())) = both(send, both(compare(&far, 100), cut)).await;
     assert_eq!(taken, 2 * COUNT);
+}
+
+/// The way is open again: what was accepted arrives, and nothing else.
+async fn arrives_whole(stage: &Stage, near: &Stream, far: &Stream, accepted: u64) {
+    stage.ground.open();
+    near.finish(Status::ok()).await.expect("finishes");
+    let taken = compare(far, usize::MAX).await;
+    assert_eq!(bytes_of(taken), accepted);
 }
 
 pub async fn of_a_batch_that_is_refused_at_the_cap_only_the_beginning_arrives(stage: Stage) {
@@ -81,11 +89,7 @@ pub async fn of_a_batch_that_is_refused_at_the_cap_only_the_beginning_arrives(st
     // Later ones are small enough for what is left, but the one before them is missing.
     let accepted = near.progress().await.expect("it is open").accepted;
     assert!(accepted <= retained && accepted > CAP / 2, "{accepted}");
-    stage.ground.open();
-    near.finish(Status::ok()).await.expect("finishes");
-    let taken = compare(&far, usize::MAX).await;
-    let bytes: u64 = (0..taken).map(|index| record(index).len() as u64).sum();
-    assert_eq!(bytes, accepted);
+    arrives_whole(&stage, &near, &far, accepted).await;
 }
 
 pub async fn a_batch_that_is_given_up_while_it_waits_leaves_what_was_accepted(stage: Stage) {
@@ -100,9 +104,5 @@ pub async fn a_batch_that_is_given_up_while_it_waits_leaves_what_was_accepted(st
     assert!(given_up.is_none(), "it was accepted beyond the cap");
     let accepted = near.progress().await.expect("it is open").accepted;
     assert!(accepted <= CAP && accepted > CAP / 2, "{accepted}");
-    stage.ground.open();
-    near.finish(Status::ok()).await.expect("finishes");
-    let taken = compare(&far, usize::MAX).await;
-    let bytes: u64 = (0..taken).map(|index| record(index).len() as u64).sum();
-    assert_eq!(bytes, accepted);
+    arrives_whole(&stage, &near, &far, accepted).await;
 }
