@@ -45,6 +45,11 @@ impl<K: Kernel> FaultKernel<K> {
         &self.kernel
     }
 
+    /// The kernel inside, for what belongs to no seam.
+    pub(crate) fn inner_mut(&mut self) -> &mut K {
+        &mut self.kernel
+    }
+
     /// When what it holds back is to be reaped.
     pub(crate) fn next_due_ns(&self) -> Option<u64> {
         self.injector.next_due_ns()

@@ -13,8 +13,6 @@
 //! call. Everything here belongs to one thread, the one that called [`Engine::start_stepped`].
 
 use std::fmt::Debug;
-use std::fs::File;
-use std::io::Write;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use ringway_io::{Errno, Kernel, Wait};
@@ -38,6 +36,7 @@ trait Steps: Debug {
     fn deadline_ns(&self) -> Option<u64>;
     fn now_ns(&self) -> u64;
     fn turn(&mut self) -> bool;
+    fn ring(&mut self) -> &mut Uring;
 }
 
 impl Steps for Shard<Uring> {
@@ -59,6 +58,10 @@ impl Steps for Shard<Uring> {
 
     fn turn(&mut self) -> bool {
         Self::turn(self)
+    }
+
+    fn ring(&mut self) -> &mut Uring {
+        &mut self.kernel
     }
 }
 
@@ -85,6 +88,10 @@ impl Steps for Shard<FaultKernel<Uring>> {
 
     fn turn(&mut self) -> bool {
         Self::turn(self)
+    }
+
+    fn ring(&mut self) -> &mut Uring {
+        self.kernel.inner_mut()
     }
 }
 
@@ -167,11 +174,8 @@ impl SteppedShard {
 
     /// Makes the descriptor readable until the next `work`, for a caller that has something left
     /// to do itself.
-    pub fn remind(&self) {
-        if let Ok(copy) = self.descriptor.try_clone() {
-            // Any number but 0 counts. It fails only when the counter is full: readable then.
-            let _ = File::from(copy).write(&[1; 8]);
-        }
+    pub fn remind(&mut self) {
+        self.shard.ring().remind();
     }
 
     /// What other threads ring when they have made something ready for this loop.
@@ -190,6 +194,16 @@ impl SteppedShard {
     /// send instead of two, as it is for a task on the shard.
     pub fn work_until(&mut self, mut has_news: impl FnMut() -> bool) -> Stepped {
         self.mailbox.awake();
+        self.shard.ring().begin_work();
+        let worked = self.passes(&mut has_news);
+        match worked {
+            Stepped::Idle => self.shard.ring().end_work(),
+            Stepped::Busy | Stepped::Over => self.shard.ring().end_work_early(),
+        }
+        worked
+    }
+
+    fn passes(&mut self, has_news: &mut dyn FnMut() -> bool) -> Stepped {
         for _ in 0..PASSES_MAX {
             match self.shard.pass() {
                 None => return Stepped::Over,
@@ -204,7 +218,14 @@ impl SteppedShard {
     /// Announces that the caller will wait on the descriptor; false: there is something to do, do
     /// not. `has_work` is asked after the announcement, for what the caller itself keeps.
     pub fn prepare_sleep(&mut self, mut has_work: impl FnMut() -> bool) -> bool {
-        self.shard.announce_sleep(&mut has_work)
+        if !self.shard.announce_sleep(&mut has_work) {
+            return false;
+        }
+        let may_wait = self.shard.ring().prepare_wait();
+        if !may_wait {
+            self.mailbox.awake();
+        }
+        may_wait
     }
 
     /// When `work` is to be called at the latest, on the clock of [`now_ns`](Self::now_ns);

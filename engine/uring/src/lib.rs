@@ -21,6 +21,7 @@ mod buddy;
 mod config;
 mod doorbell;
 mod enter;
+mod foreign_loop;
 mod helpers;
 mod kernel;
 mod ladder;

@@ -9,6 +9,7 @@ use ringway_io::{Capabilities, Capability, Doorbell, Errno, Limits, Reduction};
 use crate::arena::{Arena, huge_bytes};
 use crate::config::UringConfig;
 use crate::doorbell::Bell;
+use crate::foreign_loop::Signals;
 use crate::helpers::Helpers;
 use crate::ladder::{QueueSizes, queue_sizes, rungs};
 use crate::locked_memory::{ARENA_PATIENCE, RING_PATIENCE, patiently, remedy, share_bytes};
@@ -92,6 +93,7 @@ impl Uring {
             pipes: Pipes::new(pipes_max, config.pipe_bytes),
             bell_descriptor: bell.descriptor()?,
             bell_op: None,
+            signals: Signals::default(),
             helpers: Helpers::start(config.helper_threads, config.helper_queue_max, &shared_bell)?,
             bell,
             capabilities,

@@ -32,9 +32,7 @@ impl Uring {
             return Ok(());
         }
         self.run()?;
-        if let Some(eventfd) = self.bell.notification() {
-            let _ = eventfd.read();
-        }
+        self.clear_notification();
         if let Some(arena) = &mut self.arena {
             arena.take_back();
         }

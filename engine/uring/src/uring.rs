@@ -10,11 +10,9 @@
 //! `teardown` ends it, `kernel` is the face towards the shard.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::time::{ClockId, clock_gettime};
 use ringway_io::{
     BlockingCall, Capabilities, Completion, Descriptor, Errno, Limits, Op, OpId, Payload, Token,
@@ -24,6 +22,7 @@ use crate::arena::Arena;
 use crate::config::UringConfig;
 use crate::doorbell::{Bell, wait_for_ring};
 use crate::enter::{Verdict, judge};
+use crate::foreign_loop::Signals;
 use crate::helpers::Helpers;
 use crate::lower::{Means, Plan, Refused, lower};
 use crate::naming::Naming;
@@ -74,6 +73,8 @@ pub struct Uring {
     pub(crate) bell: Arc<Bell>,
     pub(crate) bell_descriptor: Descriptor,
     pub(crate) bell_op: Option<OpId>,
+    /// Of the eventfd that a foreign loop waits for.
+    pub(crate) signals: Signals,
     pub(crate) helpers: Helpers,
     pub(crate) capabilities: Capabilities,
     pub(crate) findings: Vec<Finding>,
@@ -138,25 +139,6 @@ impl Uring {
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.findings
-    }
-
-    /// A descriptor that becomes readable when the ring has work, for a foreign event loop:
-    /// poll it, then [`enter`](ringway_io::Kernel::enter) with [`ringway_io::Wait::No`] and reap.
-    ///
-    /// Made on demand; `enter` clears it. Before the loop sleeps again, what was submitted must
-    /// have been entered, and `reap` must have come back empty-handed after it. Polling the ring's own descriptor instead misses wake-ups of
-    /// deferred work.
-    ///
-    /// # Errors
-    /// What eventfd(2) and io_uring_register(2) say; `EEXIST` on another thread than the issuer's.
-    pub fn notification_fd(&mut self) -> Result<BorrowedFd<'_>, Errno> {
-        let eventfd = self.bell.notification_or(|| {
-            let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-            let eventfd = EventFd::from_flags(flags).map_err(|error| Errno(error as i32))?;
-            self.ring.notify_through(eventfd.as_fd())?;
-            Ok(eventfd)
-        });
-        eventfd.map(AsFd::as_fd)
     }
 
     pub(crate) fn submit_op(&mut self, token: Token, op: Op) -> OpId {

@@ -1,16 +1,12 @@
-//! Waking a shard from other threads and from a foreign event loop.
+//! Waking a shard from other threads.
 
 mod rig;
 
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use nix::errno::Errno as Nix;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use rig::Rig;
-use ringway_io::{Errno, Kernel, Op, Wait};
+use ringway_io::{Kernel, Wait};
 
 const RINGS: u64 = 10_000;
 
@@ -87,62 +83,4 @@ fn ringing_after_the_shard_is_gone_does_nothing() {
     bell.ring();
     let unused = Rig::new().kernel.doorbell();
     unused.ring();
-}
-
-fn is_readable(fd: &OwnedFd) -> bool {
-    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
-    poll(&mut fds, PollTimeout::ZERO).expect("polls") > 0
-}
-
-fn wait_in_epoll(epoll: &Epoll) {
-    let mut events = [EpollEvent::empty()];
-    loop {
-        match epoll.wait(&mut events, 20_000_u16) {
-            Err(Nix::EINTR) => {}
-            Ok(count) => return assert_eq!(count, 1, "the loop was never woken"),
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
-
-#[test]
-fn a_foreign_event_loop_is_woken_for_every_kind_of_work() {
-    let mut rig = Rig::new();
-    let fd = rig.kernel.notification_fd().expect("an eventfd");
-    let fd = fd.try_clone_to_owned().expect("copied");
-    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).expect("epoll");
-    let interest = EpollEvent::new(EpollFlags::EPOLLIN, 1);
-    epoll.add(&fd, interest).expect("added");
-    rig.turn(Wait::No);
-    assert!(!is_readable(&fd), "nothing has happened yet");
-
-    // A timer.
-    let at_ns = rig.kernel.now_ns() + 1_000_000;
-    let timer = rig.submit(Op::Timeout { at_ns });
-    rig.turn(Wait::No);
-    wait_in_epoll(&epoll);
-    rig::expect_error(&rig.next_of(timer), Errno::ETIMEDOUT);
-
-    // A doorbell, many times.
-    let bell = rig.kernel.doorbell();
-    let (sent, seen) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let (mailbox, answers) = (Arc::clone(&sent), Arc::clone(&seen));
-    let ringer = std::thread::spawn(move || {
-        for message in 1..=1000 {
-            mailbox.store(message, Ordering::SeqCst);
-            bell.ring();
-            while answers.load(Ordering::SeqCst) < message {
-                std::hint::spin_loop();
-            }
-        }
-    });
-    while seen.load(Ordering::SeqCst) < 1000 {
-        rig.turn(Wait::No);
-        let now = sent.load(Ordering::SeqCst);
-        if now == seen.swap(now, Ordering::SeqCst) && now < 1000 {
-            wait_in_epoll(&epoll);
-        }
-    }
-    ringer.join().expect("rang");
-    rig.finish();
 }

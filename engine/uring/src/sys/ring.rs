@@ -167,6 +167,18 @@ impl Ring {
         result.map_err(|error| Errno::of(&error))
     }
 
+    /// Stops signalling the eventfd (`IORING_CQ_EVENTFD_DISABLED`).
+    pub(crate) fn mute_eventfd(&mut self) {
+        self.io.completion().disable_eventfd();
+    }
+
+    /// Signals it again. What came meanwhile is not signalled: look for it afterwards.
+    pub(crate) fn unmute_eventfd(&mut self) {
+        self.io.completion().enable_eventfd();
+        // The look must not come first.
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+    }
+
     /// Registers the first `length` bytes of an arena as fixed buffer.
     pub(crate) fn register_arena(
         &mut self,
