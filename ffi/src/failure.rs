@@ -82,6 +82,10 @@ impl From<StartError> for Failure {
             StartError::Configuration { wanted, .. } => {
                 Detail::new(RINGWAY_E_ARGUMENT, text).numbers(wanted, 0)
             }
+            StartError::Cores { wanted, free, .. } => {
+                Detail::new(RINGWAY_E_LIMIT, text).numbers(wanted as u64, free as u64)
+            }
+            StartError::Core { errno, .. } => Detail::new(RINGWAY_E_ARGUMENT, text).errno(errno.0),
             #[allow(unreachable_patterns, reason = "reasons may be added")]
             _ => Detail::new(RINGWAY_E_KERNEL, text),
         }

@@ -159,6 +159,12 @@ pub struct ringway_config {
     pub peek_ns: u32,
     /// 0.
     pub reserved_more: u32,
+    /// Which cores the shards run on, their kernel workers with them. `any`, or NULL: wherever the
+    /// scheduler puts them. `own`: each on a core of its own that nobody in this process has taken;
+    /// more shards than such cores are refused. A list such as `2,4-7`: the first shard on the
+    /// first of these, and so on, whoever else is there. Without `shards` there is one for each
+    /// core. Means nothing with `RINGWAY_LOOP_CALLER`.
+    pub cores: *const c_char,
 }
 
 /// How to listen.

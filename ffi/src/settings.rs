@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use ringway::{
-    AuthenticationMode, BodyChecksum, Capabilities, Capability, Config, ConnectOptions, KeyLimits,
-    Keys, ListenOptions, PathChoice, Priority, StreamOptions, WaitMode, WhenFull,
+    AuthenticationMode, BodyChecksum, Capabilities, Capability, Config, ConnectOptions, Cores,
+    KeyLimits, Keys, ListenOptions, PathChoice, Priority, StreamOptions, WaitMode, WhenFull,
 };
 use ringway_files::{ClientOptions, GetOptions, ListOptions, Overwrite, PageCache, PutOptions};
 
@@ -92,6 +92,12 @@ fn masked(names: &str) -> Result<Capabilities> {
     parsed.map_err(Failure::argument)
 }
 
+/// Where the shards run.
+fn cores_of(text: Option<&str>) -> Result<Cores> {
+    let cores = text.map_or(Ok(Cores::Any), str::parse);
+    cores.map_err(|error| Failure::argument(format!("cores: {error}")))
+}
+
 impl ringway_config {
     /// Whether the caller's thread is the shard.
     pub(crate) fn is_callers(&self) -> Result<bool> {
@@ -105,7 +111,12 @@ impl ringway_config {
     }
 
     /// The settings; the strings are read already.
-    pub(crate) fn settings(&self, name: Option<&str>, mask: Option<&str>) -> Result<Config> {
+    pub(crate) fn settings(
+        &self,
+        name: Option<&str>,
+        mask: Option<&str>,
+        cores: Option<&str>,
+    ) -> Result<Config> {
         let mut config = Config::default();
         if let Some(name) = name {
             ringway::EndpointName::new(name)
@@ -133,6 +144,7 @@ impl ringway_config {
         set_duration(&mut config.handshake_timeout, self.handshake_timeout_ns);
         set_duration(&mut config.reset_grace, self.reset_grace_ns);
         config.wait = self.wait()?;
+        config.cores = cores_of(cores)?;
         self.set_session(&mut config)?;
         Ok(config)
     }
@@ -409,7 +421,8 @@ mod tests {
             body_checksum: 2,
             peek_ns: 20,
         });
-        let settings = given.settings(Some("me"), Some("splice")).expect("valid");
+        let settings = given.settings(Some("me"), Some("splice"), Some("1,0"));
+        let settings = settings.expect("valid");
         let Config {
             shards,
             name,
@@ -424,6 +437,7 @@ mod tests {
             reset_grace,
             path,
             wait,
+            cores,
             // `ringway_engine_start_with_faults`.
             faults: _,
         } = settings;
@@ -432,6 +446,8 @@ mod tests {
         assert_eq!((handshake_timeout, reset_grace), (ns(7), ns(8)));
         assert_eq!((name.as_str(), path), ("me", PathChoice::Copy));
         assert_eq!(wait, WaitMode::Sleep { peek_max: ns(20) });
+        assert_eq!(cores, Cores::These(vec![1, 0]));
+        assert!(cores_of(Some("two")).is_err(), "no core");
         assert_eq!(masked, [Capability::Splice].into_iter().collect());
         let SessionConfig {
             stream_window_bytes,

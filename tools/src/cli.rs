@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
-use ringway::{FaultPlan, Faults, PathChoice};
+use ringway::{Cores, FaultPlan, Faults, PathChoice};
 use ringway_files::{Overwrite, PageCache};
 
 use crate::remote::Remote;
@@ -145,6 +145,10 @@ pub(crate) struct Serve {
     pub(crate) read_only: bool,
     #[command(flatten)]
     pub(crate) cache: CacheOption,
+    /// Which cores its threads run on: any; own, one for each, of those that this process may use;
+    /// or a list such as 2,4-7, a thread for each
+    #[arg(long, value_name = "CORES", default_value = "any")]
+    pub(crate) cores: Cores,
     #[command(flatten)]
     pub(crate) credentials: Credentials,
     /// With --insecure: also on addresses that other machines can reach

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringway::{Config, Engine, Faults};
+use ringway::{Config, Cores, Engine, Faults};
 
 use crate::cli::Reach;
 use crate::failure::Failure;
@@ -24,10 +24,14 @@ pub(crate) fn start(shards: Shards) -> Result<Engine, Failure> {
     Ok(Engine::start(configuration(shards)?)?)
 }
 
-/// Starts one for a server, with what is to go wrong.
-pub(crate) fn start_for_server(faults: Option<Faults>) -> Result<Engine, Failure> {
+/// Starts one for a server, on these cores, with what is to go wrong.
+pub(crate) fn start_for_server(cores: Cores, faults: Option<Faults>) -> Result<Engine, Failure> {
     let config = configuration(Shards::PerCore)?;
-    Ok(Engine::start(Config { faults, ..config })?)
+    Ok(Engine::start(Config {
+        cores,
+        faults,
+        ..config
+    })?)
 }
 
 /// Starts one for a client that gives a server up which is out of reach for so long, with what is

@@ -214,7 +214,7 @@ impl From<StartError> for Failure {
         let exit = exit_of(ErrorClass::of_start(&error));
         match &error {
             StartError::Unavailable(unavailable) => unavailable.clone().into(),
-            StartError::Thread(_) | StartError::Configuration { .. } => Self::new(exit, &error),
+            _ => Self::new(exit, &error),
         }
     }
 }

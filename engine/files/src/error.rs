@@ -168,8 +168,13 @@ impl ErrorClass {
     #[must_use]
     pub fn of_start(error: &StartError) -> Self {
         match error {
-            StartError::Configuration { .. } => Self::Usage,
-            StartError::Unavailable(_) | StartError::Thread(_) => Self::Kernel,
+            StartError::Configuration { .. } | StartError::Core { core: Some(_), .. } => {
+                Self::Usage
+            }
+            StartError::Cores { .. } => Self::Limit,
+            StartError::Unavailable(_) | StartError::Thread(_) | StartError::Core { .. } => {
+                Self::Kernel
+            }
         }
     }
 

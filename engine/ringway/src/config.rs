@@ -11,6 +11,7 @@ use std::time::Duration;
 use ringway_io::{Capabilities, Capability};
 use ringway_proto::{Key, Priority, SessionConfig};
 
+use crate::cores::Cores;
 use crate::faults::Faults;
 use crate::key_file::{Keys, NamedKey};
 use crate::wait_mode::WaitMode;
@@ -46,6 +47,9 @@ pub struct Config {
     pub path: PathChoice,
     /// How a shard waits when it has nothing to do. A foreign loop waits as it likes.
     pub wait: WaitMode,
+    /// Which cores the shards run on. A foreign loop's thread belongs to its caller, who keeps it
+    /// where it should be: there this means nothing.
+    pub cores: Cores,
     /// Faults to rehearse with; without, none of that code runs. Kernels given to
     /// [`Engine::assemble`](crate::Engine::assemble) are wrapped by whoever makes them.
     pub faults: Option<Faults>,
@@ -67,6 +71,7 @@ impl Default for Config {
             reset_grace: Duration::from_secs(1),
             path: PathChoice::Auto,
             wait: WaitMode::default(),
+            cores: Cores::Any,
             faults: None,
         }
     }

@@ -11,6 +11,7 @@ use ringway_io::{Kernel, LeaseMut, Reduction, TeardownReport};
 use ringway_uring::Uring;
 
 use crate::config::{Config, ConnectOptions, ListenOptions};
+use crate::cores::Claim;
 use crate::error::{ConnectError, Error, StartError};
 use crate::fault_kernel::FaultKernel;
 use crate::listener::Listener;
@@ -39,6 +40,7 @@ struct Shared {
     next: AtomicUsize,
     threads: Mutex<Vec<JoinHandle<()>>>,
     reductions: Vec<Reduction>,
+    cores: Vec<usize>,
 }
 
 impl Engine {
@@ -57,11 +59,14 @@ impl Engine {
         let Rings {
             mut kernels,
             reductions,
+            claims,
         } = rings::start(&config)?;
         let count = kernels.len();
         let shared = Arc::new(SessionDirectory::new(count, incarnation(&mut kernels)));
         let mut mailboxes = Vec::with_capacity(count);
         let mut threads = Vec::with_capacity(count);
+        let cores = claims.iter().map(Claim::core).collect();
+        let mut claims = claims.into_iter();
         for (index, kernel) in kernels.into_iter().enumerate() {
             let mailbox = Mailbox::new(index, kernel.doorbell());
             mailboxes.push(mailbox.clone());
@@ -71,6 +76,7 @@ impl Engine {
                 mailbox,
                 shared: Arc::clone(&shared),
                 config: config.clone(),
+                claim: claims.next(),
             };
             let thread = std::thread::Builder::new()
                 .name(format!("ringway-{index}"))
@@ -78,7 +84,7 @@ impl Engine {
                 .map_err(StartError::Thread)?;
             threads.push(thread);
         }
-        Ok(Self::assembled(mailboxes, threads, reductions))
+        Ok(Self::assembled(mailboxes, threads, reductions, cores))
     }
 
     /// Makes the shards and the engine without threads: whoever holds the shards steps them, a
@@ -106,19 +112,22 @@ impl Engine {
                 config.clone(),
             ));
         }
-        (Self::assembled(mailboxes, Vec::new(), Vec::new()), shards)
+        let engine = Self::assembled(mailboxes, Vec::new(), Vec::new(), Vec::new());
+        (engine, shards)
     }
 
     fn assembled(
         mailboxes: Vec<Mailbox>,
         threads: Vec<JoinHandle<()>>,
         reductions: Vec<Reduction>,
+        cores: Vec<usize>,
     ) -> Self {
         Self(Arc::new(Shared {
             mailboxes,
             next: AtomicUsize::new(0),
             threads: Mutex::new(threads),
             reductions,
+            cores,
         }))
     }
 
@@ -128,6 +137,13 @@ impl Engine {
     #[must_use]
     pub fn reductions(&self) -> &[Reduction] {
         &self.0.reductions
+    }
+
+    /// The core that each shard is kept on, in the order of the shards; empty where they may run
+    /// anywhere.
+    #[must_use]
+    pub fn cores(&self) -> &[usize] {
+        &self.0.cores
     }
 
     /// How many shards.
@@ -305,19 +321,24 @@ struct ShardStart {
     mailbox: Mailbox,
     shared: Arc<SessionDirectory>,
     config: Config,
+    /// Its core, taken for as long as the thread runs.
+    claim: Option<Claim>,
 }
 
 impl ShardStart {
     /// With faults the shard is another one, so that without them nothing is asked about them.
     fn run(self) {
+        let is_kept = self.claim.as_ref().is_some_and(Claim::keep_thread);
         match self.config.faults.clone() {
             None => {
                 let mut shard = Shard::new(self.kernel, self.mailbox, self.shared, self.config);
+                shard.is_kept = is_kept;
                 while shard.turn() {}
             }
             Some(faults) => {
                 let kernel = FaultKernel::new(self.kernel, faults);
                 let mut shard = Shard::new(kernel, self.mailbox, self.shared, self.config);
+                shard.is_kept = is_kept;
                 while shard.turn() {}
             }
         }

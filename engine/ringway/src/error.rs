@@ -150,6 +150,30 @@ pub enum StartError {
         /// Range, in words.
         allowed: &'static str,
     },
+    /// There are not as many cores of their own as shards ([`Cores::Own`](crate::Cores::Own)).
+    #[error(
+        "{wanted} shards on cores of their own: {free} of {allowed} cores of this thread are free; \
+         ask for fewer shards, free some, or let shards share (cores `any`, or a list)"
+    )]
+    Cores {
+        /// Shards asked for; 1 where their number was left to the engine.
+        wanted: usize,
+        /// Cores that nobody in this process has taken.
+        free: usize,
+        /// Cores in the calling thread's mask.
+        allowed: usize,
+    },
+    /// This thread may not use a core, or which ones it may use is not known.
+    #[error(
+        "{}: {errno}; see taskset(1) and the cpuset of the cgroup",
+        core.map_or("which cores may be used".to_owned(), |core| format!("core {core} may not be used"))
+    )]
+    Core {
+        /// Which, unless it is all of them.
+        core: Option<usize>,
+        /// What the kernel says.
+        errno: ringway_io::Errno,
+    },
 }
 
 impl From<ringway_proto::SendError> for Error {

@@ -42,6 +42,7 @@ mod caller_ops;
 mod checked;
 mod config;
 mod connection;
+mod cores;
 mod detached;
 mod dial;
 mod egress;
@@ -116,6 +117,7 @@ pub use config::{
     AuthenticationMode, Backoff, Config, ConnectOptions, Connector, ListenOptions, PathChoice,
     StreamOptions, WhenFull,
 };
+pub use cores::Cores;
 pub use engine::Engine;
 pub use error::{ConnectError, Error, StartError};
 pub use fault_kernel::FaultKernel;
@@ -148,7 +150,10 @@ pub use send_waits::SendWaits;
 
 /// What this machine can do, for who shows it to people.
 pub mod probe {
-    pub use ringway_uring::{Finding, ProbeReport, RingReport, UringConfig, probe};
+    pub use crate::cores::free_cores;
+    pub use ringway_uring::{
+        Core, Finding, ProbeReport, RingReport, UringConfig, allowed_cores, probe,
+    };
 }
 
 pub use session::{Session, SessionState};

@@ -6,6 +6,7 @@ use ringway_uring::{
 };
 
 use crate::config::Config;
+use crate::cores::{self, Claim, Placement};
 use crate::error::StartError;
 
 /// Shards of one engine.
@@ -15,28 +16,49 @@ const SHARDS_MAX: usize = 1024;
 pub(crate) struct Rings {
     pub(crate) kernels: Vec<Uring>,
     pub(crate) reductions: Vec<Reduction>,
+    /// The core of each, where each has one.
+    pub(crate) claims: Vec<Claim>,
 }
 
 /// Starts as many as configured. Where the number is left to the engine, it is as many as there are
 /// cores and locked memory gives.
 pub(crate) fn start(config: &Config) -> Result<Rings, StartError> {
     config.wait.check()?;
-    let count = count(config)?;
+    check_shards(config.shards)?;
+    let mut claims = match cores::place(&config.cores, config.shards)? {
+        Placement::Any => Vec::new(),
+        Placement::Kept(claims) => claims,
+    };
+    let cores = match claims.len() {
+        0 => cores_usable(),
+        kept => kept,
+    };
+    let count = match config.shards {
+        0 => cores.min(rings_affordable()).min(SHARDS_MAX),
+        count => count,
+    };
     let mut kernels = Vec::with_capacity(count);
     while kernels.len() < count {
-        match Uring::start(uring_config(config, count)) {
+        let worker_core = claims.get(kernels.len()).map(Claim::core);
+        match Uring::start(UringConfig {
+            worker_core,
+            ..uring_config(config, count)
+        }) {
             Ok(kernel) => kernels.push(kernel),
             Err(error) if is_enough(config, &kernels, &error) => break,
             Err(error) => return Err(StartError::Unavailable(error)),
         }
     }
-    let reductions = reductions(config, &kernels);
+    // A core whose shard did not come about is free again.
+    claims.truncate(kernels.len());
+    let reductions = reductions(config, cores, &kernels);
     for reduction in &reductions {
         tracing::info!("runs smaller than configured: {reduction}");
     }
     Ok(Rings {
         kernels,
         reductions,
+        claims,
     })
 }
 
@@ -46,32 +68,28 @@ fn is_enough(config: &Config, kernels: &[Uring], error: &UringUnavailable) -> bo
     config.shards == 0 && !kernels.is_empty() && is_memory
 }
 
-fn count(config: &Config) -> Result<usize, StartError> {
-    let count = match config.shards {
-        0 => cores().min(rings_affordable()).min(SHARDS_MAX),
-        count => count,
-    };
-    if count > SHARDS_MAX {
+fn check_shards(shards: usize) -> Result<(), StartError> {
+    if shards > SHARDS_MAX {
         return Err(StartError::Configuration {
             what: "shards",
-            wanted: count as u64,
+            wanted: shards as u64,
             allowed: "1 to 1024",
         });
     }
-    Ok(count)
+    Ok(())
 }
 
-fn cores() -> usize {
+fn cores_usable() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// What the machine did not give: shards, and of each ring's limits the smallest that was got.
-fn reductions(config: &Config, kernels: &[Uring]) -> Vec<Reduction> {
+fn reductions(config: &Config, cores: usize, kernels: &[Uring]) -> Vec<Reduction> {
     let mut all: Vec<Reduction> = Vec::new();
-    if config.shards == 0 && kernels.len() < cores().min(SHARDS_MAX) {
+    if config.shards == 0 && kernels.len() < cores.min(SHARDS_MAX) {
         all.push(Reduction {
             what: "shards",
-            wanted: cores() as u64,
+            wanted: cores as u64,
             got: kernels.len() as u64,
             reason: format!(
                 "each has a ring, which is locked memory; {}",

@@ -79,6 +79,8 @@ pub struct Shard<K: Kernel> {
     pub(crate) statistics: Statistics,
     completions: Vec<Completion>,
     vigil: Vigil,
+    /// Its thread is kept on a core.
+    pub(crate) is_kept: bool,
     /// When it last looked: reading the clock for every message costs as much as parsing it.
     now: Time,
     shutdown: Option<(u64, Vec<Reply<TeardownReport>>)>,
@@ -100,6 +102,7 @@ impl<K: Kernel> Shard<K> {
             mailbox,
             shared,
             vigil: Vigil::new(config.wait),
+            is_kept: false,
             config,
             purposes: Purposes::default(),
             timers: Timers::default(),

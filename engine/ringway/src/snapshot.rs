@@ -34,6 +34,7 @@ impl<K: Kernel> Shard<K> {
         sum.handshakes = as_u64(self.handshakes.len());
         sum.dials = as_u64(self.dials.len());
         sum.listeners = as_u64(self.listeners.len());
+        sum.shards_kept = u64::from(self.is_kept);
         sum.tasks = as_u64(self.tasks.count());
         sum.messages_waiting = as_u64(self.mailbox.len());
         sum.ops_in_flight = as_u64(self.kernel.in_flight());

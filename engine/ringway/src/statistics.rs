@@ -202,8 +202,10 @@ metrics! {
         gauge handshakes,
         /// Dials in progress or waiting for their next attempt.
         gauge dials,
-        /// Listeners.
+        /// Listening sockets.
         gauge listeners,
+        /// Shards that are kept on a core (`Config::cores`).
+        gauge shards_kept,
         /// Tasks on the shard.
         gauge tasks,
         /// Messages in the mailbox.

@@ -33,6 +33,9 @@ pub struct UringConfig {
     /// Kernel workers for regular files, and for everything else; 0 keeps the kernel's default.
     /// The kernel's default for the second is unlimited, which has been seen to grow to thousands.
     pub io_workers_max: (u32, u32),
+    /// The core that kernel workers are kept on; `None` leaves them the cores that the issuer's
+    /// thread could use when its first worker was made (tried on 6.18).
+    pub worker_core: Option<usize>,
     /// Rings that are started with this configuration, this one included. Where locked memory is
     /// short, each takes its share and leaves something to the others.
     pub rings: usize,
@@ -59,6 +62,7 @@ impl Default for UringConfig {
             helper_threads: 2,
             helper_queue_max: 256,
             io_workers_max: (4, 8),
+            worker_core: None,
             rings: 1,
             masked: Capabilities::NONE,
             poison_returned: false,

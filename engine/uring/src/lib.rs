@@ -19,6 +19,7 @@ mod arena;
 mod blocking;
 mod buddy;
 mod config;
+mod cores;
 mod doorbell;
 mod enter;
 mod foreign_loop;
@@ -49,6 +50,7 @@ mod unavailable;
 mod uring;
 
 pub use config::UringConfig;
+pub use cores::{Core, allowed_cores, cores_of_single_threads, keep_thread_on};
 pub use locked_memory::{remedy as locked_memory_remedy, rings_affordable};
 pub use probe::{Finding, ProbeReport, RingReport, probe};
 pub use socket::statistics as socket_statistics;

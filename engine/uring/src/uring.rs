@@ -310,6 +310,11 @@ impl Uring {
         if let Err(errno) = self.ring.bound_workers(bounded, unbounded) {
             tracing::debug!(%errno, "the kernel does not bound its workers");
         }
+        if let Some(core) = self.config.worker_core
+            && let Err(errno) = self.ring.keep_workers_on(core)
+        {
+            tracing::warn!(core, %errno, "kernel workers are not kept on the shard's core");
+        }
         Ok(())
     }
 

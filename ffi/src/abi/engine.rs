@@ -64,7 +64,9 @@ pub(super) unsafe fn start(
     let name = unsafe { text_if_any("name", given.name) }?;
     // SAFETY: P2.
     let masked = unsafe { text_if_any("masked", given.masked) }?;
-    let mut settings = given.settings(name, masked)?;
+    // SAFETY: P2.
+    let cores = unsafe { text_if_any("cores", given.cores) }?;
+    let mut settings = given.settings(name, masked, cores)?;
     settings.faults = faults;
     match given.is_callers()? {
         true => Instance::start_here(&settings, given.handles()?),

@@ -29,6 +29,7 @@ pub(super) struct Outcome {
     pub(super) congestion: Option<Congestion>,
     pub(super) shards: usize,
     pub(super) spin: bool,
+    pub(super) cores: Vec<usize>,
     pub(super) nic: Option<Nic>,
     pub(super) environment: Environment,
     pub(super) server: Facts,
@@ -108,6 +109,7 @@ impl Outcome {
             options.insert("congestion_control".into(), json!(self.congestion));
             options.insert("shards".into(), self.shards.into());
             options.insert("spin".into(), self.spin.into());
+            options.insert("cores".into(), json!(self.cores));
             options.insert(
                 "server".into(),
                 json!({
@@ -115,6 +117,7 @@ impl Outcome {
                     "congestion_control": self.server.congestion,
                     "shards": self.server.shards,
                     "spin": self.server.spin,
+                    "cores": self.server.cores,
                 }),
             );
         }

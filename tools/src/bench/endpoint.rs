@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use ringway::{BodyChecksum, Engine, WaitMode};
+use ringway::probe::free_cores;
+use ringway::{BodyChecksum, Cores, Engine, WaitMode};
 
 use super::options::{Checksum, Own};
 use crate::cores;
@@ -14,12 +15,15 @@ const SPIN_IDLE_MAX: Duration = Duration::from_secs(1);
 
 /// Starts it, on its core if it has one, with as many shards as `sessions` can use.
 pub(super) fn start(own: &Own, sessions: u32) -> Result<Engine, Failure> {
-    cores::pin(own.core()?)?;
+    let core = own.core()?;
+    cores::pin(core)?;
     let mut config = configuration(Shards::PerCore)?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    config.cores = core.map_or_else(|| own.cores.clone(), |core| Cores::These(vec![core]));
     config.shards = match own.shards {
         Some(shards) => shards.into(),
-        None => cores.min(sessions.try_into().unwrap_or(usize::MAX)).max(1),
+        None => usable(&config.cores)?
+            .min(sessions.try_into().unwrap_or(usize::MAX))
+            .max(1),
     };
     config.path = own.body_path.choice;
     config.session.body_checksum = match own.checksum {
@@ -33,4 +37,13 @@ pub(super) fn start(own: &Own, sessions: u32) -> Result<Engine, Failure> {
         };
     }
     Ok(Engine::start(config)?)
+}
+
+/// Cores that shards could have.
+fn usable(cores: &Cores) -> Result<usize, Failure> {
+    Ok(match cores {
+        Cores::Any => std::thread::available_parallelism().map_or(1, usize::from),
+        Cores::Own => free_cores()?.len(),
+        Cores::These(list) => list.len(),
+    })
 }

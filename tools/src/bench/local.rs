@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use ringway::{ConnectOptions, KeyId, Keys};
+use ringway::{ConnectOptions, Cores, KeyId, Keys};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -40,6 +40,10 @@ pub(super) fn run(options: &Local, global: &Global, output: &Output) -> Result<(
 
 /// Ours and theirs: as asked for, else two cores where there are two.
 fn cores_of(own: &Own) -> Result<(Option<usize>, Option<usize>), Failure> {
+    if own.cores != Cores::Any {
+        let message = "--cores: here each end is kept on one core; -A says on which, as in -A 0,1";
+        return Err(Failure::coded(Exit::Usage, "impossible", message));
+    }
     match own.affinity[..] {
         [] => Ok(cores::pair().map_or((None, None), |(a, b)| (Some(a), Some(b)))),
         [ours, theirs] => Ok((Some(ours), Some(theirs))),

@@ -82,6 +82,9 @@ pub(super) struct Facts {
     pub(super) shards: usize,
     #[serde(default)]
     pub(super) spin: bool,
+    /// Of its shards, where they are kept; empty where they may run anywhere.
+    #[serde(default)]
+    pub(super) cores: Vec<usize>,
     pub(super) checksum: Checksum,
     pub(super) path: String,
     pub(super) congestion: Option<String>,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use ringway::Cores;
 use serde::{Deserialize, Serialize};
 
 use super::source::{Sink, Source};
@@ -105,6 +106,15 @@ pub(crate) struct Own {
     pub(super) checksum: Checksum,
     #[command(flatten)]
     pub(super) body_path: BodyPathOption,
+    /// Which cores the shards of this end run on, a shard for each: any; own, free ones of those that
+    /// this process may use; or a list such as 2,4-7 (`bench local`: see --affinity)
+    #[arg(
+        long,
+        value_name = "CORES",
+        default_value = "any",
+        conflicts_with = "affinity"
+    )]
+    pub(super) cores: Cores,
     /// Shards of this end [default: one per session, at most one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) shards: Option<u16>,

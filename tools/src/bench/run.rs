@@ -168,6 +168,7 @@ impl Client {
             congestion: own.congestion,
             shards: self.engine.shards(),
             spin: own.spin,
+            cores: self.engine.cores().to_vec(),
             nic: Nic::towards(&self.target),
             environment,
             server: facts,

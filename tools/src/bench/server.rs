@@ -62,6 +62,7 @@ pub(super) fn run(options: &Server, output: &Output) -> Result<(), Failure> {
             environment,
             shards: engine.shards(),
             spin: options.own.spin,
+            cores: engine.cores().to_vec(),
             checksum: options.own.checksum,
             path: options.own.body_path.choice.name().to_owned(),
             congestion: options.own.congestion.map(|it| it.name().to_owned()),

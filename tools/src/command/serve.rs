@@ -22,7 +22,7 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(1);
 pub(super) fn run(options: &Serve, output: &Output) -> Result<(), Failure> {
     let interrupt = Interrupt::install()?;
     let faults = options.faults.faults();
-    let engine = start_for_server(faults.clone())?;
+    let engine = start_for_server(options.cores.clone(), faults.clone())?;
     let outcome = block_on(serve(options, &engine, &interrupt, output));
     let statistics = block_on(engine.statistics()).unwrap_or_default();
     block_on(engine.shutdown(SHUTDOWN_WITHIN));

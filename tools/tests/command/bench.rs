@@ -101,6 +101,21 @@ fn every_mode_gives_a_result_that_the_schema_allows() {
 }
 
 #[test]
+fn the_cores_of_both_ends_are_kept_and_told() {
+    let home = Home::new();
+    let core = ringway::probe::allowed_cores().expect("known")[0].number;
+    let document = local(&home, &format!("-t 0.2 -A {core},{core}"));
+    let document = document.expect(0).document();
+    assert_valid(&document);
+    let told = serde_json::json!([core]);
+    assert_eq!(document.pointer("/options/cores"), Some(&told));
+    assert_eq!(document.pointer("/options/server/cores"), Some(&told));
+    let refused = local(&home, "-t 0.2 --cores own").expect(2).document();
+    let message = refused.pointer("/error/message").and_then(Value::as_str);
+    assert!(message.is_some_and(|text| text.contains("-A")), "{refused}");
+}
+
+#[test]
 fn a_number_of_bytes_is_moved_exactly_and_through_files() {
     let home = Home::new();
     let content = home.file("source", 3_000_001);

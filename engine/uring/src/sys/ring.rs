@@ -161,6 +161,18 @@ impl Ring {
         result.map_err(|error| Errno::of(&error))
     }
 
+    /// Keeps the kernel's workers on one core, wherever the issuer's thread was when they were made.
+    pub(crate) fn keep_workers_on(&self, core: usize) -> Result<(), Errno> {
+        let mut set = cpu_set();
+        if core >= 8 * std::mem::size_of_val(&set) {
+            return Err(Errno::EINVAL);
+        }
+        // SAFETY: `core` is one of the set's bits, by the comparison above.
+        unsafe { libc::CPU_SET(core, &mut set) };
+        let result = self.io.submitter().register_iowq_aff(&set);
+        result.map_err(|error| Errno::of(&error))
+    }
+
     /// Signals `eventfd` whenever the ring has work for its owner.
     pub(crate) fn notify_through(&self, eventfd: BorrowedFd<'_>) -> Result<(), Errno> {
         let result = self.io.submitter().register_eventfd(eventfd.as_raw_fd());
@@ -368,6 +380,12 @@ impl Ring {
             finished,
         }
     }
+}
+
+/// No core.
+fn cpu_set() -> libc::cpu_set_t {
+    // SAFETY: a set is an array of integers, and zeros are one.
+    unsafe { std::mem::zeroed() }
 }
 
 fn index_of(id: u64) -> usize {
